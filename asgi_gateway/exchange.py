@@ -1,0 +1,167 @@
+"""The one record that a request carries through the layers.
+
+`Exchange` is the only thing layers share; each field has one writer, named beside it.
+It lives under `scope["asgi_gateway"]`; `Exchange.of(scope)` finds it.
+"""
+
+from asyncio import to_thread
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import IO, Literal, Self
+
+from asgi_gateway.dialects.contract import Dialect, Operation, RequestOutline
+from asgi_gateway.providers.contract import Provider
+from asgi_gateway.storage.records import Channel, Outcome, Reservation, Secret, Token, Usage, User
+from asgi_gateway.types import Scope
+
+__all__ = ["Attempt", "Body", "Caller", "Exchange", "Identity", "Loss", "ModelChoice", "Reasoning", "Route", "SCOPE_KEY"]
+
+SCOPE_KEY = "asgi_gateway"
+
+MEMORY_LIMIT = 1 << 20
+"""Bytes of a body kept in memory; the rest goes to a spooled file."""
+
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A caller named by the host application: `models` empty means all that the group may use."""
+
+    user: str
+    group: str | None = None
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who is calling. `token` is None for a caller that the host application named."""
+
+    user: User
+    token: Token | None = None
+    group: str
+    models: tuple[str, ...] = ()
+    """The only models allowed; empty: all that the group may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The model asked for, and what aliases and suffixes made of it."""
+
+    asked: str
+    resolved: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """Reasoning asked for by a suffix of the model's name: an effort, or a budget in tokens."""
+
+    effort: str | None = None
+    budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where an attempt goes."""
+
+    channel: Channel
+    key: Secret
+    upstream_model: str
+    provider: Provider
+    dialect: str
+    """The name of a dialect that the channel speaks."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One try at one channel: how it ended and how long it took (seconds). An empty `error` means it answered."""
+
+    channel: Channel
+    started: float
+    duration: float = 0.0
+    error: str = ""
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a conversion could not carry, by the name of the field."""
+
+    kind: Literal["dropped", "approximated", "invented"]
+    where: Literal["request", "response"]
+    field: str
+
+
+class Body:
+    """A request body that was read once and can be replayed; above 1 MB it lies in a spooled file."""
+
+    __slots__ = ("_data", "_file", "size")
+
+    def __init__(self, data: bytes | None = None, file: IO[bytes] | None = None, size: int = 0) -> None:
+        self._data = data
+        self._file = file
+        self.size = len(data) if data is not None else size
+
+    @classmethod
+    def spool(cls) -> IO[bytes]:
+        """A file to collect a body in, on disk once it exceeds what is kept in memory."""
+        return SpooledTemporaryFile(MEMORY_LIMIT)
+
+    async def bytes(self) -> bytes:
+        """The whole body."""
+        if self._data is not None:
+            return self._data
+        if self._file is None:
+            return b""
+        return await to_thread(self._read, 0, self.size)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body in pieces, from its beginning."""
+        if self._data is not None:
+            yield self._data
+            return
+        for offset in range(0, self.size, CHUNK):
+            yield await to_thread(self._read, offset, CHUNK)
+
+    def close(self) -> None:
+        """Remove the spooled file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+    def _read(self, offset: int, size: int) -> bytes:
+        assert self._file is not None
+        self._file.seek(offset)
+        return self._file.read(size)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Exchange:
+    """One request and what was learnt of it on its way."""
+
+    operation: Operation  # Gateway
+    dialect: Dialect  # Gateway
+    address: str = ""  # Gateway: the caller's IP address, "" when the server does not say
+    started: float = 0.0  # Gateway: `time.perf_counter()` when the request came
+    request_id: str = ""  # Telemetry
+    client_id: str = ""  # Telemetry: the caller's own request id
+    caller: Caller | None = None  # Authentication
+    body: Body | None = None  # RequestBody
+    outline: RequestOutline | None = None  # ModelMapping
+    model: ModelChoice | None = None  # ModelMapping
+    reasoning: Reasoning | None = None  # ModelMapping
+    reservation: Reservation | None = None  # Quota
+    charge: int | None = None  # Quota: units, once settled
+    attempts: list[Attempt] = field(default_factory=list)  # Retry
+    route: Route | None = None  # ChannelRouting, or Relay(route=...)
+    usage: Usage | None = None  # FormatConversion
+    output_estimate: int = 0  # FormatConversion: output tokens counted by us, where the upstream reported none
+    losses: tuple[Loss, ...] = ()  # FormatConversion
+    outcome: Outcome | None = None  # Relay: how the upstream exchange ended
+    reached_upstream: bool = False  # Relay: an upstream has been sent the request
+
+    @classmethod
+    def of(cls, scope: Scope) -> Self:
+        """The exchange of a request. Raises `KeyError` outside the layers of this package."""
+        exchange: Self = scope[SCOPE_KEY]
+        return exchange

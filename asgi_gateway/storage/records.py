@@ -1,0 +1,294 @@
+"""What is remembered: users, tokens, channels, prices, reservations and charges, as frozen records.
+
+Ids are given by the storage (positive integers; 0 in a record that is not stored yet).
+Money is in quota units (500 000 units = 1 USD), always `int`; prices are `Decimal` USD per million tokens.
+Times are aware `datetime`s in UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Literal
+
+__all__ = [
+    "Account",
+    "Balance",
+    "Channel",
+    "Charge",
+    "Group",
+    "Outcome",
+    "Price",
+    "Reservation",
+    "Secret",
+    "Settlement",
+    "Timeouts",
+    "Token",
+    "UNITS_PER_USD",
+    "Usage",
+    "User",
+]
+
+UNITS_PER_USD = 500_000
+
+Origin = Literal["file", "runtime", "host"]
+"""Where a record comes from: the configuration file (which wins and is read-only), run time, or the host application."""
+
+
+class Secret:
+    """A text that no repr, format or log shows. `reveal()` is the only way in."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself: for the wire, and for nothing else."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who pays. `unlimited` users are counted but never refused."""
+
+    id: int = 0
+    name: str
+    group: str = "default"
+    role: Literal["user", "admin", "root"] = "user"
+    enabled: bool = True
+    unlimited: bool = False
+    origin: Origin = "runtime"
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A caller's key: only its SHA-256 `digest` is stored; `hint` is what may be shown of it ("sk-abc…wxyz")."""
+
+    id: int = 0
+    name: str
+    user_id: int
+    digest: bytes
+    hint: str = ""
+    enabled: bool = True
+    unlimited: bool = False
+    expires: datetime | None = None
+    models: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    group: str | None = None
+    show_route: bool = False
+    origin: Origin = "runtime"
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Deadlines of one upstream exchange, in seconds; 0 means none."""
+
+    connect: float = 5.0
+    headers: float = 60.0
+    """For streams: until the response's head."""
+    plain: float = 600.0
+    """For answers that are not streamed: until they are whole."""
+    first_event: float = 300.0
+    idle: float = 300.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A way to an upstream: a provider with keys, models and groups."""
+
+    id: int = 0
+    name: str
+    provider: str
+    keys: tuple[Secret, ...]
+    base_url: str = ""
+    models: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ("default",)
+    priority: int = 0
+    weight: int = 1
+    dialects: tuple[str, ...] = ()
+    model_mapping: Mapping[str, str] = field(default_factory=dict)
+    conversion: Literal["lenient", "strict"] = "lenient"
+    thinking_to_content: bool = False
+    param_override: Mapping[str, Any] = field(default_factory=dict)
+    header_override: Mapping[str, str] = field(default_factory=dict)
+    proxy: str = ""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    enabled: bool = True
+    origin: Origin = "runtime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A price class of users: charges are multiplied by `ratio`; `models` empty means all."""
+
+    name: str
+    ratio: Decimal = Decimal(1)
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """USD per million tokens by kind. None: charged as the kind named beside it."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal | None = None  # as input
+    cache_write: Decimal | None = None  # as input
+    cache_write_1h: Decimal | None = None  # as cache_write
+    reasoning: Decimal | None = None  # as output
+    audio_input: Decimal | None = None  # as input
+    audio_output: Decimal | None = None  # as output
+    version: str = ""
+    """Names this very set of numbers, so that a charge can be recomputed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens by kind. The input kinds are disjoint and add up to the whole input; so do the output kinds.
+
+    `input` is uncached text input, `output` is text output without reasoning and audio.
+    `estimated` is set when we counted, because the upstream did not say.
+    """
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    image_input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_output: int = 0
+    image_output: int = 0
+    tool_calls: int = 0
+    estimated: bool = False
+
+    @property
+    def total_input(self) -> int:
+        """All tokens that went in."""
+        return (
+            self.input + self.cache_read + self.cache_write + self.cache_write_1h + self.audio_input + self.image_input
+        )
+
+    @property
+    def total_output(self) -> int:
+        """All tokens that came out."""
+        return self.output + self.reasoning + self.audio_output + self.image_output
+
+
+class Outcome(Enum):
+    """How an exchange ended: a closed set, each with its row in the table of `policies/pricing.py`."""
+
+    COMPLETED = "completed"
+    TRUNCATED = "truncated"
+    """The upstream broke after something had been released."""
+    CALLER_LEFT = "caller_left"
+    UPSTREAM_FAILED = "upstream_failed"
+    """Nothing was released; the caller got an error."""
+    REFUSED = "refused"
+    """We refused it ourselves after the reservation (no channel, conversion refused)."""
+    LOST = "lost"
+    """The process that served it died; closed by recovery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose balance: a user's or a token's."""
+
+    kind: Literal["user", "token"]
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """An account's sums in units. `granted = spent + reserved + available` always holds for limited accounts."""
+
+    account: Account
+    granted: int
+    spent: int
+    reserved: int
+    unlimited: bool = False
+
+    @property
+    def available(self) -> int:
+        """What a further reservation may take."""
+        return self.granted - self.spent - self.reserved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What has been set aside for one exchange, and enough of it to close it after a crash.
+
+    `key` is generated inside (unique per exchange); `client_id` is the caller's own id and only correlates.
+    `prompt_amount` is the prompt part of `amount`: the charge of an exchange that is lost in a crash.
+    """
+
+    key: str
+    amount: int
+    prompt_amount: int
+    accounts: tuple[Account, ...]
+    request_id: str
+    client_id: str = ""
+    user: str = ""
+    token: str = ""
+    group: str = ""
+    model: str = ""
+    operation: str = ""
+    price_version: str = ""
+    created: float = 0.0
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What an exchange cost, and what the record keeps of it. `charge` is never negative."""
+
+    charge: int
+    outcome: Outcome
+    usage: Usage = Usage()
+    channel: str = ""
+    upstream_model: str = ""
+    status: int = 0
+    attempts: int = 0
+    duration: float = 0.0
+    """Seconds from the first byte of the request to the last of the answer."""
+    first_byte: float = 0.0
+    """Seconds to the first byte released; 0 if none was."""
+    stream: bool = False
+    error: str = ""
+    """The error's code; empty when there was none."""
+    ratio: str = "1"
+    """The group's ratio as a decimal text: with usage and price version it recomputes the charge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """The record of one exchange: exactly one per ledger key, written in the transaction that moved the money.
+
+    `settlement.charge` is what it cost, `charged` what was taken: min(cost, reserved + available);
+    the rest is `shortfall`.
+    """
+
+    reservation: Reservation
+    settlement: Settlement
+    charged: int
+    shortfall: int
+    time: float
+    """Seconds since the epoch, when it was settled."""
