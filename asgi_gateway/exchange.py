@@ -24,6 +24,8 @@ MEMORY_LIMIT = 1 << 20
 
 CHUNK = 1 << 16
 
+_Octets = bytes  # the name `bytes` is a method inside Body
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -98,17 +100,17 @@ class Body:
 
     __slots__ = ("_data", "_file", "size")
 
-    def __init__(self, data: bytes | None = None, file: IO[bytes] | None = None, size: int = 0) -> None:
+    def __init__(self, data: _Octets | None = None, file: IO[_Octets] | None = None, size: int = 0) -> None:
         self._data = data
         self._file = file
         self.size = len(data) if data is not None else size
 
     @classmethod
-    def spool(cls) -> IO[bytes]:
+    def spool(cls) -> IO[_Octets]:
         """A file to collect a body in, on disk once it exceeds what is kept in memory."""
         return SpooledTemporaryFile(MEMORY_LIMIT)
 
-    async def bytes(self) -> bytes:
+    async def bytes(self) -> _Octets:
         """The whole body."""
         if self._data is not None:
             return self._data
@@ -116,7 +118,7 @@ class Body:
             return b""
         return await to_thread(self._read, 0, self.size)
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncIterator[_Octets]:
         """The body in pieces, from its beginning."""
         if self._data is not None:
             yield self._data
@@ -129,7 +131,7 @@ class Body:
         if self._file is not None:
             self._file.close()
 
-    def _read(self, offset: int, size: int) -> bytes:
+    def _read(self, offset: int, size: int) -> _Octets:
         assert self._file is not None
         self._file.seek(offset)
         return self._file.read(size)
