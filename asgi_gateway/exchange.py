@@ -8,14 +8,16 @@ from asyncio import to_thread
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
+from time import perf_counter
 from typing import IO, Literal, Self
 
+from asgi_gateway.dialects import classify
 from asgi_gateway.dialects.contract import Dialect, Operation, RequestOutline
 from asgi_gateway.providers.contract import Provider
 from asgi_gateway.storage.records import Channel, Outcome, Reservation, Secret, Token, Usage, User
 from asgi_gateway.types import Scope
 
-__all__ = ["Attempt", "Body", "Caller", "Exchange", "Identity", "Loss", "ModelChoice", "Reasoning", "Route", "SCOPE_KEY"]
+__all__ = ["Attempt", "Body", "Caller", "Exchange", "Identity", "Loss", "ModelChoice", "Reasoning", "Route", "SCOPE_KEY", "path_of"]
 
 SCOPE_KEY = "asgi_gateway"
 
@@ -34,6 +36,9 @@ class Identity:
     user: str
     group: str | None = None
     models: tuple[str, ...] = ()
+    cookie: bool | None = None
+    """Whether it rests on a cookie, which a browser also sends for foreign pages: such a request must show
+    its origin. None: it does when the request has a cookie and no `Authorization` header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,15 @@ class Loss:
     field: str
 
 
+def path_of(scope: Scope) -> str:
+    """The path below the place where the application is mounted, as `root_path` names it."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and (len(path) == len(root) or path[len(root)] == "/"):
+        return path[len(root) :]
+    return path
+
+
 class Body:
     """A request body that was read once and can be replayed; above 1 MB it lies in a spooled file."""
 
@@ -147,6 +161,8 @@ class Exchange:
     started: float = 0.0  # Gateway: `time.perf_counter()` when the request came
     request_id: str = ""  # Telemetry
     client_id: str = ""  # Telemetry: the caller's own request id
+    status: int = 0  # Telemetry: of the answer, once it began
+    first_byte: float = 0.0  # Telemetry: seconds from the request to the first byte of the answer
     caller: Caller | None = None  # Authentication
     body: Body | None = None  # RequestBody
     outline: RequestOutline | None = None  # ModelMapping
@@ -161,6 +177,23 @@ class Exchange:
     losses: tuple[Loss, ...] = ()  # FormatConversion
     outcome: Outcome | None = None  # Relay: how the upstream exchange ended
     reached_upstream: bool = False  # Relay: an upstream has been sent the request
+
+    @classmethod
+    def begin(cls, scope: Scope) -> tuple[Scope, Self] | None:
+        """A copy of the scope with a new exchange in it, or None when the path is none of ours."""
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
+            return None
+        match = classify(scope["method"] if kind == "http" else "WEBSOCKET", path_of(scope))
+        if match is None:
+            return None
+        client = scope.get("client")
+        exchange = cls(
+            operation=match[0], dialect=match[1], address=client[0] if client else "", started=perf_counter()
+        )
+        inner = dict(scope)
+        inner[SCOPE_KEY] = exchange
+        return inner, exchange
 
     @classmethod
     def of(cls, scope: Scope) -> Self:

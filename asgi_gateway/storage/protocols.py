@@ -273,6 +273,10 @@ class Storage(Protocol):
         """Return when the storage answers; raise `ServiceUnavailable` when it does not."""
         ...
 
+    async def ensure_user(self, user: User, quota: int) -> User:
+        """The stored user of this name; when there is none, `user` stored with `quota` units granted, exactly once."""
+        ...
+
     async def version(self) -> int:
         """A number that changes whenever a user, token, channel or option does, whichever process changed it."""
         ...

@@ -1,0 +1,101 @@
+"""What a process knows of users, tokens, channels and prices without asking the storage each time.
+
+Look-ups come from memory with a bounded age; `refresh()` is called when the storage's version changes,
+so that a change made anywhere is seen here soon, and no request pays for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from time import monotonic
+
+from cachetools import TTLCache
+
+from asgi_gateway.policies.pricing import PriceTable
+from asgi_gateway.policies.selection import ChannelTable
+from asgi_gateway.storage.protocols import Storage
+from asgi_gateway.storage.records import Channel, Group, Token, User
+
+__all__ = ["Catalogue", "Directory", "TokenDirectory"]
+
+DEFAULT_GROUP = Group(name="default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """What can be had and at what price: replaced as a whole, never changed."""
+
+    channels: ChannelTable = field(default_factory=lambda: ChannelTable(()))
+    prices: PriceTable = field(default_factory=lambda: PriceTable({}))
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def group(self, name: str) -> Group:
+        """The group of this name; one that nobody described has the ratio 1 and all models."""
+        return self.groups.get(name, DEFAULT_GROUP)
+
+    def ratio(self, group: str) -> Decimal:
+        """By what a charge of this group is multiplied."""
+        return self.group(group).ratio
+
+
+class TokenDirectory:
+    """Tokens and their owners by digest, and users by name, from memory while they are young enough.
+
+    `max_age` in seconds; at most `size` of each are kept. Unknown digests are not kept: a flood of them displaces nobody.
+    """
+
+    def __init__(self, storage: Storage, *, size: int = 10_000, max_age: float = 60.0) -> None:
+        self.storage = storage
+        self._tokens: TTLCache[bytes, tuple[Token, User]] = TTLCache(size, max_age, monotonic)
+        self._users: TTLCache[str, User] = TTLCache(size, max_age, monotonic)
+
+    def known(self, digest: bytes) -> bool:
+        """Whether this digest was looked up with success lately."""
+        return digest in self._tokens
+
+    async def token(self, digest: bytes) -> tuple[Token, User] | None:
+        """Token and owner, whatever their state; None when there is no such token."""
+        found = self._tokens.get(digest)
+        if found is None:
+            found = await self.storage.tokens.find(digest)
+            if found is not None:
+                self._tokens[digest] = found
+        return found
+
+    async def user(self, name: str, group: str | None = None, quota: int = 0) -> User:
+        """The user of this name, created when nobody has seen it yet: with `group` and `quota` units granted."""
+        user = self._users.get(name)
+        if user is None:
+            user = await self.storage.users.find(name) or await self._create(name, group, quota)
+            self._users[name] = user
+        return user
+
+    def forget(self) -> None:
+        """Look everything up anew."""
+        self._tokens.clear()
+        self._users.clear()
+
+    async def _create(self, name: str, group: str | None, quota: int) -> User:
+        return await self.storage.ensure_user(User(name=name, group=group or "default", origin="host"), quota)
+
+
+class Directory:
+    """The catalogue and the tokens of one process, kept up to date with a storage."""
+
+    def __init__(self, storage: Storage, catalogue: Catalogue, *, max_age: float = 60.0) -> None:
+        self.storage = storage
+        self.catalogue = catalogue
+        self.tokens = TokenDirectory(storage, max_age=max_age)
+        self._version: int | None = None
+
+    async def refresh(self) -> bool:
+        """Load what changed; True when something did. Costs one small query when nothing did."""
+        version = await self.storage.version()
+        if version == self._version:
+            return False
+        channels: Sequence[Channel] = await self.storage.channels.list()
+        self.catalogue = replace(self.catalogue, channels=ChannelTable(channels))
+        self.tokens.forget()
+        self._version = version
+        return True
