@@ -1,0 +1,35 @@
+"""Decisions without I/O: which channel, whether again, at what price. Clock and randomness are parameters."""
+
+from asgi_gateway.policies.pricing import (
+    BILLING,
+    MAX_CHARGE,
+    Billing,
+    Estimate,
+    PriceTable,
+    Tariff,
+    cost,
+    estimate,
+    price_version,
+    settle_usage,
+)
+from asgi_gateway.policies.retry import RetryPolicy
+from asgi_gateway.policies.selection import ChannelTable, Tier, choose, choose_among, choose_key
+
+__all__ = [
+    "BILLING",
+    "MAX_CHARGE",
+    "Billing",
+    "ChannelTable",
+    "Estimate",
+    "PriceTable",
+    "RetryPolicy",
+    "Tariff",
+    "Tier",
+    "choose",
+    "choose_among",
+    "choose_key",
+    "cost",
+    "estimate",
+    "price_version",
+    "settle_usage",
+]
