@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from time import monotonic
+from typing import Protocol
 
 from cachetools import TTLCache
 
@@ -16,7 +17,7 @@ from asgi_gateway.policies.selection import ChannelTable
 from asgi_gateway.storage.protocols import Storage
 from asgi_gateway.storage.records import Channel, Group, Token, User
 
-__all__ = ["Catalogue", "Directory", "TokenDirectory"]
+__all__ = ["Catalogue", "CatalogueHolder", "Directory", "TokenDirectory", "resolved_aliases"]
 
 DEFAULT_GROUP = Group(name="default")
 
@@ -37,6 +38,25 @@ class Catalogue:
     def ratio(self, group: str) -> Decimal:
         """By what a charge of this group is multiplied."""
         return self.group(group).ratio
+
+
+def resolved_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Each alias with the model at the end of its chain. One that leads back to itself, which `check` finds, stays."""
+    resolved: dict[str, str] = {}
+    for alias in aliases:
+        name, seen = alias, set[str]()
+        while name in aliases and name not in seen:
+            seen.add(name)
+            name = aliases[name]
+        resolved[alias] = name
+    return resolved
+
+
+class CatalogueHolder(Protocol):
+    """Whoever has the catalogue of now: a `Directory`, or a test's own."""
+
+    @property
+    def catalogue(self) -> Catalogue: ...
 
 
 class TokenDirectory:

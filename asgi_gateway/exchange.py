@@ -14,7 +14,7 @@ from typing import IO, Literal, Self
 from asgi_gateway.dialects import classify
 from asgi_gateway.dialects.contract import Dialect, Operation, RequestOutline
 from asgi_gateway.providers.contract import Provider
-from asgi_gateway.storage.records import Channel, Outcome, Reservation, Secret, Token, Usage, User
+from asgi_gateway.storage.records import Channel, Outcome, Reservation, Secret, Settlement, Token, Usage, User
 from asgi_gateway.types import Scope
 
 __all__ = ["Attempt", "Body", "Caller", "Exchange", "Identity", "Loss", "ModelChoice", "Reasoning", "Route", "SCOPE_KEY", "path_of"]
@@ -169,7 +169,7 @@ class Exchange:
     model: ModelChoice | None = None  # ModelMapping
     reasoning: Reasoning | None = None  # ModelMapping
     reservation: Reservation | None = None  # Quota
-    charge: int | None = None  # Quota: units, once settled
+    settlement: Settlement | None = None  # Quota, once settled
     attempts: list[Attempt] = field(default_factory=list)  # Retry
     route: Route | None = None  # ChannelRouting, or Relay(route=...)
     usage: Usage | None = None  # FormatConversion
@@ -185,11 +185,14 @@ class Exchange:
         if kind not in ("http", "websocket"):
             return None
         match = classify(scope["method"] if kind == "http" else "WEBSOCKET", path_of(scope))
-        if match is None:
-            return None
+        return None if match is None else cls.enter(scope, *match)
+
+    @classmethod
+    def enter(cls, scope: Scope, operation: Operation, dialect: Dialect) -> tuple[Scope, Self]:
+        """A copy of the scope with a new exchange of this operation and dialect in it."""
         client = scope.get("client")
         exchange = cls(
-            operation=match[0], dialect=match[1], address=client[0] if client else "", started=perf_counter()
+            operation=operation, dialect=dialect, address=client[0] if client else "", started=perf_counter()
         )
         inner = dict(scope)
         inner[SCOPE_KEY] = exchange

@@ -6,7 +6,7 @@ A dialect knows its own wire format and nothing of the others, of providers, or 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from asgi_gateway.errors import GatewayError, UpstreamError
 from asgi_gateway.storage.records import Usage
@@ -23,6 +23,15 @@ class Operation(Enum):
     MODERATION = "moderation"
     MODELS = "models"
     REALTIME = "realtime"
+    ACCOUNT = "account"
+    """A key asks about its own quota."""
+    UNKNOWN = "unknown"
+    """Nothing that is offered."""
+
+    @property
+    def has_output(self) -> bool:
+        """Whether an answer has output tokens, so that quota must be set aside for them."""
+        return self not in (Operation.EMBEDDING, Operation.MODERATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,8 @@ class Dialect(Protocol):
 
     name: str
     routes: Sequence[OwnedRoute]
+    stream_usage: bool
+    """Whether a request can ask for the usage inside a stream."""
 
     def outline(self, body: bytes) -> RequestOutline:
         """Read what the layers need. Raises `InvalidRequest` with `param` for what the format does not allow."""
@@ -94,8 +105,18 @@ class Dialect(Protocol):
         """How many bytes of the body are prompt (media left out): the base of an estimate by bytes."""
         ...
 
-    def rewrite(self, body: bytes, *, model: str | None = None, include_usage: bool = False) -> bytes:
-        """Splice in another model, or a request for the usage in the stream; every other byte stays."""
+    def rewrite(
+        self,
+        body: bytes,
+        *,
+        model: str | None = None,
+        include_usage: bool = False,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """Splice in another model, a request for the usage in the stream, or top-level fields; every other byte stays.
+
+        An override of None removes its field.
+        """
         ...
 
     def head(self, data: bytes, *, stream: bool, complete: bool) -> Head:

@@ -1,0 +1,149 @@
+"""Limits requests, answered requests, tokens and open requests, by any number of rules.
+
+Outside quota, so that nothing is reserved for what is refused. Needs `model` and, for rules per token, user or group,
+`caller`; uses `usage` once the inside returned; writes nothing.
+
+All rules of a request are decided at once: a refused request uses nothing up.
+Tokens are taken by an estimate and corrected by the real usage; an unanswered request gives `successes` back.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from asgi_gateway.config.settings import RateLimit
+from asgi_gateway.errors import RateLimited
+from asgi_gateway.exchange import SCOPE_KEY, Exchange
+from asgi_gateway.middleware.entry import enter
+from asgi_gateway.policies.windows import parse_rate
+from asgi_gateway.storage.protocols import Admission, Hit, Refusal, Slot, Windows
+from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["RateLimitMiddleware"]
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A rule, read once."""
+
+    rule: RateLimit
+    name: str
+    requests: tuple[int, float] | None
+    successes: tuple[int, float] | None
+    tokens: tuple[int, float] | None
+
+
+class RateLimitMiddleware:
+    """Refuses what exceeds a rule, with `Retry-After`."""
+
+    uses_after = frozenset({"usage"})
+    writes: frozenset[str] = frozenset()
+
+    def __init__(self, app: ASGIApp, *, windows: Windows, rules: Sequence[RateLimit] = ()) -> None:
+        self.app = app
+        self.windows = windows
+        self._limits = tuple(_read(index, rule) for index, rule in enumerate(rules))
+        by_caller = any(rule.groups or rule.per in ("token", "user", "group") for rule in rules)
+        by_model = any(rule.models or rule.tokens or rule.per == "model" for rule in rules)
+        self.needs = frozenset(
+            ({"caller"} if by_caller else set()) | ({"model"} if by_model else set())
+        )
+        if not any(rule.tokens for rule in rules):
+            self.uses_after = frozenset()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange | None = scope.get(SCOPE_KEY)
+        if exchange is None:
+            await enter(self, self.app, scope, receive, send)
+            return
+        hits, slots = self._wanted(exchange)
+        if not hits and not slots:
+            await self.app(scope, receive, send)
+            return
+        verdict = await self.windows.acquire(hits, slots)
+        if isinstance(verdict, Refusal):
+            raise _refused(verdict)
+        answered = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal answered
+            answered = answered or message.get("status", 500) < 400 or message["type"] == "websocket.accept"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting_send)
+        finally:
+            await self._give_back(verdict, exchange, answered=answered)
+
+    def _wanted(self, exchange: Exchange) -> tuple[list[Hit], list[Slot]]:
+        hits: list[Hit] = []
+        slots: list[Slot] = []
+        for limit in self._limits:
+            key = _key(limit, exchange)
+            if key is None:
+                continue
+            if limit.requests is not None:
+                hits.append(Hit(key + ":requests", *limit.requests))
+            if limit.successes is not None:
+                hits.append(Hit(key + ":successes", *limit.successes))
+            if limit.tokens is not None:
+                hits.append(Hit(key + ":tokens", *limit.tokens, _tokens_expected(exchange)))
+            if limit.rule.concurrency:
+                slots.append(Slot(key, limit.rule.concurrency))
+        return hits, slots
+
+    async def _give_back(self, admission: Admission, exchange: Exchange, *, answered: bool) -> None:
+        costs: dict[str, int] = {}
+        for hit in admission.hits:
+            if hit.key.endswith(":successes") and not answered:
+                costs[hit.key] = 0
+            elif hit.key.endswith(":tokens"):
+                usage = exchange.usage
+                costs[hit.key] = 0 if usage is None else usage.total_input + usage.total_output
+        if costs:
+            await self.windows.correct(admission, costs)
+        if admission.slots:
+            await self.windows.release(admission)
+
+
+def _read(index: int, rule: RateLimit) -> _Limit:
+    def rate(text: str) -> tuple[int, float] | None:
+        return parse_rate(text) if text else None
+
+    return _Limit(rule, f"rule{index}:{rule.per}", rate(rule.requests), rate(rule.successes), rate(rule.tokens))
+
+
+def _key(limit: _Limit, exchange: Exchange) -> str | None:
+    """Under what this request is counted by a rule; None when the rule is not about it."""
+    rule, caller, model = limit.rule, exchange.caller, exchange.model
+    if rule.groups and (caller is None or caller.group not in rule.groups):
+        return None
+    if rule.models and (model is None or model.resolved not in rule.models):
+        return None
+    match rule.per:
+        case "token":
+            subject: Mapping[str, object] | object = caller.token.id if caller is not None and caller.token else None
+        case "user":
+            subject = caller.user.id if caller is not None else None
+        case "group":
+            subject = caller.group if caller is not None else None
+        case "model":
+            subject = model.resolved if model is not None else None
+        case "address":
+            subject = exchange.address or None
+    return None if subject is None else f"{limit.name}:{subject}"
+
+
+def _tokens_expected(exchange: Exchange) -> int:
+    """Tokens taken before they are known: prompt bytes / 3, and what the caller lets the answer have."""
+    size = exchange.body.size if exchange.body is not None else 0
+    outline = exchange.outline
+    return -(-size // 3) + ((outline.max_output or 0) * outline.choices if outline is not None else 0)
+
+
+def _refused(refusal: Refusal) -> RateLimited:
+    _, per, *_ = refusal.key.split(":")
+    kind = refusal.key.rsplit(":", 1)[-1]
+    what = kind if kind in ("requests", "successes", "tokens") else "open requests"
+    return RateLimited(
+        f"Rate limit reached for this {per}: at most {refusal.limit} {what}. Try again in {refusal.retry_after:.1f} s.",
+        retry_after=refusal.retry_after,
+    )

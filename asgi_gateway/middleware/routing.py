@@ -1,0 +1,90 @@
+"""Picks a channel, one of its keys, and the model's name there.
+
+Inside retry, so that each attempt picks again; outside conversion, which depends on the channel.
+Needs `model`; writes `route`. Channels in `attempts` are left out.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from asgi_gateway.dialects.contract import Operation
+from asgi_gateway.directory import Catalogue, CatalogueHolder
+from asgi_gateway.errors import NoChannelAvailable
+from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
+from asgi_gateway.middleware.entry import enter
+from asgi_gateway.policies.selection import ChannelTable, choose, choose_key
+from asgi_gateway.providers import PROVIDERS
+from asgi_gateway.storage.records import Channel
+from asgi_gateway.types import ASGIApp, Receive, Scope, Send
+
+__all__ = ["ChannelRoutingMiddleware"]
+
+
+class ChannelRoutingMiddleware:
+    """Group and model to one channel. Give a `directory`, or `channels` that never change.
+
+    `draw` gives numbers in [0, 1), for the weighted choice.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"model"})
+    uses_after: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[frozenset[str]] = frozenset({"route"})
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        directory: CatalogueHolder | None = None,
+        channels: Sequence[Channel] = (),
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.app = app
+        self.directory = directory
+        numbered = (channel if channel.id else replace(channel, id=-number) for number, channel in enumerate(channels, 1))
+        self._fixed = Catalogue(channels=ChannelTable(numbered))
+        self.draw = draw
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange | None = scope.get(SCOPE_KEY)
+        if exchange is None:
+            await enter(self, self.app, scope, receive, send)
+            return
+        catalogue = self._fixed if self.directory is None else self.directory.catalogue
+        exchange.route = self._route(exchange, catalogue.channels)
+        await self.app(scope, receive, send)
+
+    def _route(self, exchange: Exchange, table: ChannelTable) -> Route:
+        assert exchange.model is not None  # `compose` checked that somebody writes it
+        model = exchange.model.resolved
+        group = exchange.caller.group if exchange.caller is not None else "default"
+        tried = {attempt.channel.id for attempt in exchange.attempts}
+        while True:
+            channel = choose(table, group=group, model=model, tried=tried, random=self.draw)
+            if channel is None:
+                raise NoChannelAvailable(f"No channel is available for the model `{exchange.model.asked}`.")
+            route = self._through(channel, exchange, model)
+            if route is not None:
+                return route
+            tried.add(channel.id)
+
+    def _through(self, channel: Channel, exchange: Exchange, model: str) -> Route | None:
+        """The way through this channel, None when it does not speak what is needed."""
+        provider = PROVIDERS[channel.provider]
+        dialect = exchange.dialect.name
+        restricted = channel.dialects and exchange.operation is Operation.CHAT
+        if dialect not in provider.dialects or (restricted and dialect not in channel.dialects):
+            return None
+        key = choose_key(channel, self.draw)
+        upstream_model = _mapped(model, channel)
+        return Route(channel=channel, key=key, upstream_model=upstream_model, provider=provider, dialect=dialect)
+
+
+def _mapped(model: str, channel: Channel) -> str:
+    """The model's name at this channel, through a chain of mappings; a cycle, which `check` finds, ends where it began."""
+    seen: set[str] = set()
+    while model in channel.model_mapping and model not in seen:
+        seen.add(model)
+        model = channel.model_mapping[model]
+    return model

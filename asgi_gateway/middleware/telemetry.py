@@ -1,0 +1,175 @@
+"""Gives each exchange its id, and tells of it when it is over: one access record, and metrics.
+
+The outermost layer. Needs nothing; writes `request_id`, `client_id`, `status`, `first_byte`;
+uses `caller`, `model`, `route`, `attempts`, `usage`, `settlement`, `outcome` once the inside returned.
+
+The id is made here and never taken from the caller, whose own `x-request-id` is only echoed as `x-client-request-id`.
+An access record holds no body and no secret. A sink that fails is counted and never fails a request.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import ClassVar, Protocol
+
+from asgi_gateway.errors import CallerLeft
+from asgi_gateway.exchange import SCOPE_KEY, Exchange
+from asgi_gateway.storage.records import Outcome
+from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["AccessLog", "ExchangeMetrics", "TelemetryMiddleware", "access_record", "log_access"]
+
+access_logger = logging.getLogger("asgi_gateway.access")
+logger = logging.getLogger("asgi_gateway")
+
+AccessLog = Callable[[Mapping[str, object]], None]
+
+CLIENT_CLOSED = 499
+"""The status that a record shows for a caller who left before an answer began."""
+
+
+class ExchangeMetrics(Protocol):
+    """What counts exchanges."""
+
+    def began(self) -> None: ...
+
+    def ended(self, exchange: Exchange, status: int, seconds: float) -> None: ...
+
+    def dropped(self) -> None:
+        """A record that the access log did not take."""
+        ...
+
+
+def log_access(record: Mapping[str, object]) -> None:
+    """The default sink: the logger `asgi_gateway.access`, with the record as `extra["exchange"]`."""
+    if access_logger.isEnabledFor(logging.INFO):
+        access_logger.info("%(method)s %(path)s %(status)s", record, extra={"exchange": record})
+
+
+class TelemetryMiddleware:
+    """Request ids, access records and metrics."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    uses_after: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[frozenset[str]] = frozenset({"request_id", "client_id", "status", "first_byte"})
+
+    def __init__(
+        self, app: ASGIApp, *, access_log: AccessLog | None = log_access, metrics: ExchangeMetrics | None = None
+    ) -> None:
+        self.app = app
+        self.access_log = access_log
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange | None = scope.get(SCOPE_KEY)
+        if exchange is None:
+            begun = Exchange.begin(scope)
+            if begun is None:
+                await self.app(scope, receive, send)
+                return
+            scope, exchange = begun
+        exchange.request_id = "req_" + os.urandom(16).hex()
+        exchange.client_id = _client_id(scope)
+        headers = _id_headers(exchange)
+
+        async def identifying_send(message: Message) -> None:
+            if exchange.status == 0 and "status" in message:
+                exchange.status = message["status"]
+                exchange.first_byte = perf_counter() - exchange.started
+                message = {**message, "headers": [*message.get("headers", ()), *headers, *_route_headers(exchange)]}
+            elif message["type"] == "websocket.accept":
+                exchange.status = 101
+                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            await send(message)
+
+        metrics = self.metrics
+        if metrics is not None:
+            metrics.began()
+        try:
+            await self.app(scope, receive, identifying_send)
+        except CallerLeft:
+            if exchange.status == 0:
+                exchange.status = CLIENT_CLOSED
+            raise
+        finally:
+            self._tell(scope, exchange)
+
+    def _tell(self, scope: Scope, exchange: Exchange) -> None:
+        seconds = perf_counter() - exchange.started
+        if exchange.status == 0:  # nobody was answered: the caller left, or a programming error is on its way out
+            left = exchange.outcome is Outcome.CALLER_LEFT
+            exchange.status = CLIENT_CLOSED if left else 500
+        if self.metrics is not None:
+            self.metrics.ended(exchange, exchange.status, seconds)
+        if self.access_log is not None:
+            try:
+                self.access_log(access_record(scope, exchange, seconds))
+            except Exception:  # whatever a deployer's sink raises, the exchange itself went well
+                if self.metrics is not None:
+                    self.metrics.dropped()
+                logger.exception("the access log failed")
+
+
+def access_record(scope: Scope, exchange: Exchange, seconds: float) -> dict[str, object]:
+    """One exchange as a flat record of texts and numbers; times in milliseconds, charge in units."""
+    caller, route, model, settlement = exchange.caller, exchange.route, exchange.model, exchange.settlement
+    usage = settlement.usage if settlement is not None else exchange.usage
+    outcome = settlement.outcome if settlement is not None else exchange.outcome
+    token = caller.token if caller is not None else None
+    return {
+        "request_id": exchange.request_id,
+        "client_id": exchange.client_id,
+        "method": scope.get("method", "WEBSOCKET"),
+        "path": scope["path"],
+        "operation": exchange.operation.value,
+        "dialect": exchange.dialect.name,
+        "status": exchange.status,
+        "outcome": outcome.value if outcome is not None else "",
+        "address": exchange.address,
+        "user": caller.user.name if caller is not None else "",
+        "token": token.name if token is not None else "",
+        "group": caller.group if caller is not None else "",
+        "model": model.asked if model is not None else "",
+        "channel": route.channel.name if route is not None else "",
+        "upstream_model": route.upstream_model if route is not None else "",
+        "attempts": len(exchange.attempts),
+        "errors": [attempt.error for attempt in exchange.attempts if attempt.error],
+        "stream": exchange.outline.stream if exchange.outline is not None else False,
+        "input_tokens": usage.total_input if usage is not None else 0,
+        "cached_tokens": usage.cache_read if usage is not None else 0,
+        "output_tokens": usage.total_output if usage is not None else 0,
+        "estimated": usage.estimated if usage is not None else False,
+        "charge": settlement.charge if settlement is not None else 0,
+        "first_byte_ms": round(exchange.first_byte * 1000, 3),
+        "duration_ms": round(seconds * 1000, 3),
+    }
+
+
+def _client_id(scope: Scope) -> str:
+    """The caller's own id, if it is one that can be echoed: printable ASCII of at most 128 characters."""
+    name: bytes
+    value: bytes
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            if len(value) <= 128 and value.isascii() and (text := value.decode("ascii")).isprintable():
+                return text
+            return ""
+    return ""
+
+
+def _id_headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    own = exchange.request_id.encode()
+    headers = [(b"x-request-id", own), (b"x-oneapi-request-id", own)]
+    if exchange.client_id:
+        headers.append((b"x-client-request-id", exchange.client_id.encode()))
+    return headers
+
+
+def _route_headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """Which channel answered and how many were tried: only for tokens that may see it."""
+    caller = exchange.caller
+    if caller is None or caller.token is None or not caller.token.show_route or exchange.route is None:
+        return []
+    name = exchange.route.channel.name.encode("ascii", "replace")
+    return [(b"x-gateway-channel", name), (b"x-gateway-attempts", b"%d" % (len(exchange.attempts) + 1))]
