@@ -47,19 +47,8 @@ class Departure:
     ) -> None:
         self._handle.cancel()
         delivered = error is not None
-        watcher = self._watcher
-        if watcher is not None:
-            if not watcher.done():
-                # Whoever calls `receive` next must find nobody else waiting in it.
-                watcher.cancel()
-                try:
-                    await asyncio.wait([watcher])
-                except asyncio.CancelledError:
-                    if self._cause is None:
-                        raise
-                    delivered = True
-            if watcher.done() and not watcher.cancelled() and (failure := watcher.exception()) is not None:
-                raise failure
+        if self._watcher is not None:
+            delivered = await self._stop(self._watcher) or delivered
         cause = self._cause
         if cause is None or self._task is None:
             return
@@ -83,6 +72,21 @@ class Departure:
         if self._cause is None and self._task is not None:
             self._cause = cause
             self._task.cancel()
+
+    async def _stop(self, watcher: asyncio.Task[None]) -> bool:
+        """End the waiting: whoever calls `receive` next must find nobody else in it. True: ours was delivered here."""
+        watcher.cancel()
+        delivered = False
+        if not watcher.done():
+            try:
+                await asyncio.wait([watcher])
+            except asyncio.CancelledError:
+                if self._cause is None:
+                    raise
+                delivered = True
+        if watcher.done() and not watcher.cancelled() and (failure := watcher.exception()) is not None:
+            raise failure
+        return delivered
 
     def _watch(self) -> None:
         self._watcher = self._loop.create_task(self._wait())

@@ -62,7 +62,8 @@ class CatalogueHolder(Protocol):
 class TokenDirectory:
     """Tokens and their owners by digest, and users by name, from memory while they are young enough.
 
-    `max_age` in seconds; at most `size` of each are kept. Unknown digests are not kept: a flood of them displaces nobody.
+    `max_age` in seconds; at most `size` of each are kept.
+    Unknown digests are not kept: a flood of them displaces nobody.
     """
 
     def __init__(self, storage: Storage, *, size: int = 10_000, max_age: float = 60.0) -> None:

@@ -230,7 +230,7 @@ class MalformedUpstream(UpstreamError):
 
 
 class CallerLeft(Exception):
-    """The caller closed the connection; the upstream exchange is being stopped and what came is charged."""
+    """The caller closed the connection; the upstream exchange is stopped, and what came is charged."""
 
 
 class ResponseAborted(Exception):

@@ -17,7 +17,19 @@ from asgi_gateway.providers.contract import Provider
 from asgi_gateway.storage.records import Channel, Outcome, Reservation, Secret, Settlement, Token, Usage, User
 from asgi_gateway.types import Scope
 
-__all__ = ["Attempt", "Body", "Caller", "Exchange", "Identity", "Loss", "ModelChoice", "Reasoning", "Route", "SCOPE_KEY", "path_of"]
+__all__ = [
+    "SCOPE_KEY",
+    "Attempt",
+    "Body",
+    "Caller",
+    "Exchange",
+    "Identity",
+    "Loss",
+    "ModelChoice",
+    "Reasoning",
+    "Route",
+    "path_of",
+]
 
 SCOPE_KEY = "asgi_gateway"
 

@@ -65,9 +65,10 @@ class Gateway:
     `settings` hold everything that a file can say; `channels`, `users` and `tokens` are added to them, as records of
     `asgi_gateway.config` and `asgi_gateway.storage` or as mappings with the keys of the file.
     `storage` is a storage or its URL (default: the settings' one, or memory where there are no settings).
-    `identify(scope)` names callers by the host application's own login. `fallback` gets every path that is none of ours.
-    `transport` and `socket_transport` reach the upstreams. `layers` replaces options of a layer of `STACK`, by class;
-    None leaves it out. `registry` collects metrics, `access_log` takes access records. `metrics` counts exchanges, None where they are off.
+    `identify(scope)` names callers by the host.s own login. `fallback` gets every path that is none of ours.
+    `transport` and `socket_transport` reach the upstreams.
+    `layers` replaces options of layers of `STACK`, by class; None leaves one out.
+    `registry` collects metrics, `access_log` takes access records. `metrics` counts exchanges, None where they are off.
 
     Raises `ConfigurationError` when the settings cannot work.
     """

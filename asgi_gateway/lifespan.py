@@ -1,6 +1,8 @@
-"""The ASGI lifespan protocol (https://asgi.readthedocs.io/en/latest/specs/lifespan.html) around an app that may not know it.
+"""The ASGI lifespan protocol around an app that may not know it.
 
-Many apps do not: Django's raises, and a server then goes on without. So do we, and start and stop our own part all the same.
+https://asgi.readthedocs.io/en/latest/specs/lifespan.html
+Many apps do not: Django's raises, and a server then goes on without.
+So do we, and start and stop our own part all the same.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a gateway does beside its requests: looks for changes, renews its lease, closes what dead processes left open."""
+"""What a gateway does beside its requests: look for changes, renew its lease, close what dead processes left."""
 
 import asyncio
 import logging

@@ -6,11 +6,10 @@ https://platform.openai.com/docs/api-reference/models
 from typing import ClassVar
 from urllib.parse import unquote
 
-from asgi_gateway.directory import Catalogue
+from asgi_gateway.directory import Catalogue, CatalogueHolder
 from asgi_gateway.endpoints.answer import send_json
 from asgi_gateway.errors import ModelNotFound
 from asgi_gateway.exchange import Caller, Exchange, path_of
-from asgi_gateway.directory import CatalogueHolder
 from asgi_gateway.types import Receive, Scope, Send
 
 __all__ = ["ModelList", "models_for"]

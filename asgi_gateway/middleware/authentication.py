@@ -27,7 +27,7 @@ from asgi_gateway.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["AuthenticationMiddleware", "Identify", "key_of"]
 
-Identify = Callable[[Scope], Identity | None | Awaitable[Identity | None]]
+Identify = Callable[[Scope], Awaitable[Identity | None] | Identity | None]
 
 SOCKET_KEY = "openai-insecure-api-key."
 KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key", b"mj-api-secret"})
@@ -98,7 +98,7 @@ class AuthenticationMiddleware:
         by_cookie = identity.cookie
         if by_cookie is None:
             by_cookie = b"cookie" in headers and b"authorization" not in headers
-        if by_cookie and scope.get("method", "GET") != "GET" or (by_cookie and scope["type"] == "websocket"):
+        if by_cookie and (scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")):
             self._check_origin(scope, headers)
         user = await self.tokens.user(identity.user, identity.group, self.identity_quota)
         if not user.enabled:
@@ -120,9 +120,7 @@ class AuthenticationMiddleware:
             limit, seconds = self.failures
             verdict = await self.windows.acquire([Hit(f"failures:{address}", limit, seconds)])
             if isinstance(verdict, Refusal):
-                return RateLimited(
-                    "Too many failed attempts from this address.", retry_after=verdict.retry_after
-                )
+                return RateLimited("Too many failed attempts from this address.", retry_after=verdict.retry_after)
         if not given:
             return Unauthenticated(
                 "You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.", code=None

@@ -76,9 +76,7 @@ class _TappedSend:
             stream = _is_event_stream(message)
             exchange = self._exchange
             assert exchange.outline is not None
-            self._tap = exchange.dialect.tap(
-                exchange.outline, stream=stream, withhold_usage=self._withhold and stream
-            )
+            self._tap = exchange.dialect.tap(exchange.outline, stream=stream, withhold_usage=self._withhold and stream)
             message = {**message, "headers": [*message["headers"], NOTHING_LOST]}
         await self._send(message)
 

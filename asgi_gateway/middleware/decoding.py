@@ -37,7 +37,7 @@ class _Zlib:
         out = bytearray()
         while data:
             if self._inflate.eof:  # a further member
-                if self._window == -zlib.MAX_WBITS or self._window == zlib.MAX_WBITS:
+                if self._window in (-zlib.MAX_WBITS, zlib.MAX_WBITS):
                     raise ValueError("data after its end")
                 self._inflate = zlib.decompressobj(self._window)
             try:
@@ -98,19 +98,21 @@ class _Zstandard:
         try:
             # Small steps in bound what one of them can produce before it is counted.
             for offset in range(0, len(data), 1024):
-                piece = data[offset : offset + 1024]
-                while piece:
-                    if self._inflate.eof:
-                        self._inflate = self._make()
-                    out += self._inflate.decompress(piece)
-                    if len(out) > self._limit:
-                        return bytes(out)
-                    piece = self._inflate.unused_data if self._inflate.eof else b""
+                self._step(data[offset : offset + 1024], out)
+                if len(out) > self._limit:
+                    return bytes(out)
         except self._error as broken:
             raise ValueError(str(broken)) from broken
         if last and not self._inflate.eof:
             raise ValueError("it ends too soon")
         return bytes(out)
+
+    def _step(self, piece: bytes, out: bytearray) -> None:
+        while piece:
+            if self._inflate.eof:  # a further frame
+                self._inflate = self._make()
+            out += self._inflate.decompress(piece)
+            piece = self._inflate.unused_data if self._inflate.eof else b""
 
 
 class _Chain:

@@ -71,7 +71,7 @@ async def _answer(scope: Scope, send: Send, error: GatewayError) -> None:
 
 
 async def refuse_socket(scope: Scope, send: Send, error: GatewayError, *, accepted: bool) -> None:
-    """End a WebSocket with an error: as an HTTP answer where the server can and nothing was accepted, else by a close."""
+    """End a WebSocket by an HTTP answer where the server can and nothing was accepted, else by a close."""
     if not accepted and "websocket.http.response" in scope.get("extensions", {}):
         body = Exchange.of(scope).dialect.write_error(error)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *error.headers]

@@ -20,22 +20,33 @@ class Metrics:
         named = ("operation", "model", "channel", "status")
         self._requests = Counter("gateway_requests", "Exchanges that ended.", named, registry=registry)
         self._seconds = Histogram(
-            "gateway_request_seconds", "From the request to the end of the answer.", ("operation",),
-            buckets=SECONDS, registry=registry,
+            "gateway_request_seconds",
+            "From the request to the end of the answer.",
+            ("operation",),
+            buckets=SECONDS,
+            registry=registry,
         )
         self._first_byte = Histogram(
-            "gateway_first_byte_seconds", "From the request to the first byte of the answer.", ("operation",),
-            buckets=SECONDS, registry=registry,
+            "gateway_first_byte_seconds",
+            "From the request to the first byte of the answer.",
+            ("operation",),
+            buckets=SECONDS,
+            registry=registry,
         )
         self._tokens = Counter("gateway_tokens", "Tokens by kind.", ("model", "kind"), registry=registry)
         self._units = Counter("gateway_charge_units", "Charges in quota units.", ("model",), registry=registry)
         self._failures = Counter(
-            "gateway_attempt_failures", "Attempts that failed, by channel and code.", ("channel", "code"), registry=registry
+            "gateway_attempt_failures",
+            "Attempts that failed, by channel and code.",
+            ("channel", "code"),
+            registry=registry,
         )
         self._open = Gauge(
             "gateway_open_exchanges", "Exchanges under way.", registry=registry, multiprocess_mode="livesum"
         )
-        self._dropped = Counter("gateway_access_records_dropped", "Access records that no sink took.", registry=registry)
+        self._dropped = Counter(
+            "gateway_access_records_dropped", "Access records that no sink took.", registry=registry
+        )
         # `labels()` takes a lock and builds a key each time: what was asked for once is kept.
         self._kept: dict[tuple[str, str, str, int], Counter] = {}
         self._timers: dict[str, tuple[Histogram, Histogram]] = {}

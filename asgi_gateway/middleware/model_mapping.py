@@ -17,7 +17,7 @@ __all__ = ["ModelMappingMiddleware"]
 
 
 class ModelMappingMiddleware:
-    """From the name asked for to the model. Without a `directory` any model is known and `aliases` alone are resolved."""
+    """From the name asked for to the model. Without a `directory` any model is known, only `aliases` are resolved."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"body"})
     uses_after: ClassVar[frozenset[str]] = frozenset()
@@ -54,7 +54,9 @@ class ModelMappingMiddleware:
         caller = exchange.caller
         catalogue = self.directory.catalogue if self.directory is not None else None
         if catalogue is not None and not catalogue.channels.knows(model.resolved):
-            raise ModelNotFound(f"The model `{model.asked}` does not exist or you do not have access to it.", param="model")
+            raise ModelNotFound(
+                f"The model `{model.asked}` does not exist or you do not have access to it.", param="model"
+            )
         if caller is None:
             return
         allowed = [caller.models]

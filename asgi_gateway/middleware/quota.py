@@ -125,9 +125,7 @@ async def _prompt_bytes(exchange: Exchange) -> int:
     return exchange.dialect.prompt_bytes(await exchange.body.bytes())
 
 
-def _settlement(
-    exchange: Exchange, tariff: Tariff, prompt_bytes: int, failure: BaseException | None
-) -> Settlement:
+def _settlement(exchange: Exchange, tariff: Tariff, prompt_bytes: int, failure: BaseException | None) -> Settlement:
     outcome = exchange.outcome or Outcome.REFUSED  # without an outcome nothing was sent upstream
     served = exchange.reached_upstream and outcome is not Outcome.UPSTREAM_FAILED
     if isinstance(failure, CallerLeft):

@@ -20,6 +20,7 @@ from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["RateLimitMiddleware"]
 
+
 @dataclass(frozen=True, slots=True)
 class _Limit:
     """A rule, read once."""
@@ -43,9 +44,7 @@ class RateLimitMiddleware:
         self._limits = tuple(_read(index, rule) for index, rule in enumerate(rules))
         by_caller = any(rule.groups or rule.per in ("token", "user", "group") for rule in rules)
         by_model = any(rule.models or rule.tokens or rule.per == "model" for rule in rules)
-        self.needs = frozenset(
-            ({"caller"} if by_caller else set()) | ({"model"} if by_model else set())
-        )
+        self.needs = frozenset(({"caller"} if by_caller else set()) | ({"model"} if by_model else set()))
         if not any(rule.tokens for rule in rules):
             self.uses_after = frozenset()
 

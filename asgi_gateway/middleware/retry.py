@@ -1,6 +1,7 @@
 """Runs the inside again on another channel when it failed, until something was released to the caller.
 
-Outside routing, which picks again for each attempt and leaves out what was tried; inside quota: one call is charged once.
+Outside routing, which picks again for each attempt and leaves out what was tried.
+Inside quota: one call is charged once.
 Uses `route` once the inside returned; writes `attempts`.
 
 When all fail the caller sees the last real error, not that no channel is left.

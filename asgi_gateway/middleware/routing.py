@@ -42,7 +42,9 @@ class ChannelRoutingMiddleware:
     ) -> None:
         self.app = app
         self.directory = directory
-        numbered = (channel if channel.id else replace(channel, id=-number) for number, channel in enumerate(channels, 1))
+        numbered = (
+            channel if channel.id else replace(channel, id=-number) for number, channel in enumerate(channels, 1)
+        )
         self._fixed = Catalogue(channels=ChannelTable(numbered))
         self.draw = draw
 
@@ -82,7 +84,7 @@ class ChannelRoutingMiddleware:
 
 
 def _mapped(model: str, channel: Channel) -> str:
-    """The model's name at this channel, through a chain of mappings; a cycle, which `check` finds, ends where it began."""
+    """The model's name at this channel, through a chain of mappings; a cycle (`check` finds it) ends at its start."""
     seen: set[str] = set()
     while model in channel.model_mapping and model not in seen:
         seen.add(model)

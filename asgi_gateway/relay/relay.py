@@ -118,15 +118,18 @@ class Relay:
         try:
             async with departure:
                 exchange.reached_upstream = True
-                response = await self.transport.send(request)
-                try:
-                    if not 200 <= response.status < 300:
-                        raise await _refusal(route, response)
-                    await self._release(DIALECTS[route.dialect], request, response, send)
-                finally:
-                    response.close()
+                await self._send(route, request, send)
         finally:
             self._open.discard(departure)
+
+    async def _send(self, route: Route, request: UpstreamRequest, send: Send) -> None:
+        response = await self.transport.send(request)
+        try:
+            if not 200 <= response.status < 300:
+                raise await _refusal(route, response)
+            await self._release(DIALECTS[route.dialect], request, response, send)
+        finally:
+            response.close()
 
     def _request(self, exchange: Exchange, route: Route, body: bytes) -> UpstreamRequest:
         endpoint = self._endpoint(exchange, route)
@@ -176,21 +179,27 @@ class Relay:
         self, dialect: Dialect, request: UpstreamRequest, response: UpstreamResponse, *, stream: bool
     ) -> tuple[bytes, bool]:
         """The first bytes of the answer, once they may be released, and whether they are all."""
-        held = await response.read()
-        if stream and held and dialect.head(held, stream=True, complete=False) is Head.RELEASE:
-            return held, False
-        seconds = request.timeouts.first_event if stream else 0
+        if not stream:
+            return await self._head(dialect, response, b"", stream=False)
+        first = await response.read()
+        if first and dialect.head(first, stream=True, complete=False) is Head.RELEASE:
+            return first, False
         try:
-            async with asyncio.timeout(seconds or None):
-                while len(held) < self.head_limit:
-                    chunk = await response.read()
-                    held += chunk
-                    if dialect.head(held, stream=stream, complete=not chunk) is Head.RELEASE:
-                        return held, not chunk
-                    if not chunk:
-                        raise MalformedUpstream("The upstream's answer ended before it said anything.")
+            async with asyncio.timeout(request.timeouts.first_event or None):
+                return await self._head(dialect, response, first, stream=True)
         except TimeoutError as late:
             raise UpstreamTimeout("The upstream's stream had no event in time.", phase="first_event") from late
+
+    async def _head(
+        self, dialect: Dialect, response: UpstreamResponse, held: bytes, *, stream: bool
+    ) -> tuple[bytes, bool]:
+        while len(held) < self.head_limit:
+            chunk = await response.read()
+            held += chunk
+            if dialect.head(held, stream=stream, complete=not chunk) is Head.RELEASE:
+                return held, not chunk
+            if not chunk:
+                raise MalformedUpstream("The upstream's answer ended before it said anything.")
         return held, False
 
 

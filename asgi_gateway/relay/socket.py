@@ -31,22 +31,26 @@ async def relay_socket(
     offered = [name for name in scope.get("subprotocols", ()) if not name.startswith("openai-insecure-api-key.")]
     exchange.reached_upstream = True
     upstream = await transport.connect(request, offered)
-    outward: asyncio.Task[None] | None = None
     try:
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol, "headers": []})
-        outward = asyncio.create_task(_to_upstream(receive, upstream))
-        inward = asyncio.create_task(_to_caller(upstream, send))
-        try:
-            await asyncio.wait([outward, inward], return_when=asyncio.FIRST_COMPLETED)
-            for task in (inward, outward):
-                if task.done():
-                    task.result()
-        finally:
-            inward.cancel()
-            outward.cancel()
-            await asyncio.wait([inward, outward])
+        await _pump(upstream, receive, send)
     finally:
         await upstream.close()
+
+
+async def _pump(upstream: UpstreamSocket, receive: Receive, send: Send) -> None:
+    tasks = [
+        asyncio.create_task(_to_caller(upstream, send)),
+        asyncio.create_task(_to_upstream(receive, upstream)),
+    ]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _to_caller(upstream: UpstreamSocket, send: Send) -> None:
