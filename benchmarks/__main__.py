@@ -1,0 +1,76 @@
+"""The command line: `python3 -m benchmarks run|table|install`."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from benchmarks.contenders import CONTENDERS
+from benchmarks.machine import choose_cores
+from benchmarks.peers import install, peers_folder
+from benchmarks.processes import raise_file_limit
+from benchmarks.results import RESULTS, write
+from benchmarks.rounds import run
+from benchmarks.settings import FULL, QUICK, TINY
+from benchmarks.table import run_table, update
+
+__all__ = ["main"]
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Run side by side, write the results, print the table."""
+    lacking = [name for name in ("nginx", "wrk", "taskset") if shutil.which(name) is None]
+    if lacking:
+        print(f"missing: {', '.join(lacking)} (Debian packages nginx, wrk, util-linux)", file=sys.stderr)
+        return 1
+    raise_file_limit()
+    what, settings = ("tiny", TINY) if options.tiny else ("quick", QUICK) if options.quick else ("run", FULL)
+    chosen = [one for one in CONTENDERS if not options.only or one.name in options.only.split(",")]
+    results = run(chosen, settings, choose_cores(), lambda line: print(line, file=sys.stderr, flush=True), what)
+    file = write(results, options.results)
+    print(run_table(results))
+    print(f"\nraw results: {file}", file=sys.stderr)
+    return 1 if any(reading.problem for reading in results.readings) else 0
+
+
+def tables(options: argparse.Namespace) -> int:
+    """Make the tables of the README anew, or say that they are stale."""
+    fresh = update(check=options.check)
+    if options.check and not fresh:
+        print("benchmarks/README.md is stale: python3 -m benchmarks table", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """What may be asked."""
+    top = argparse.ArgumentParser(prog="python3 -m benchmarks", description="Benchmarks; see benchmarks/README.md.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    side = commands.add_parser("run", help="measure everything side by side and print the table")
+    size = side.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="one short round, not published")
+    size.add_argument("--tiny", action="store_true", help="only whether it runs; the figures mean nothing")
+    side.add_argument("--only", default="", help="names, comma-separated: " + ", ".join(one.name for one in CONTENDERS))
+    side.add_argument("--results", type=Path, default=RESULTS, help="where the raw results go")
+    side.set_defaults(do=measure)
+
+    made = commands.add_parser("table", help="make the tables in README.md from the newest results")
+    made.add_argument("--check", action="store_true", help="only say whether they are stale (exit code 1)")
+    made.set_defaults(do=tables)
+
+    peers = commands.add_parser("install", help="install the other gateways")
+    peers.add_argument("--into", type=Path, default=peers_folder(), help="default: $BENCH_PEERS or a cache folder")
+    peers.set_defaults(do=lambda options: install(options.into))
+    return top
+
+
+def main() -> int:
+    """Do what the command line asks."""
+    options = parser().parse_args()
+    code: int = options.do(options)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
