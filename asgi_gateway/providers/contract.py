@@ -35,11 +35,23 @@ class Endpoint:
 class Provider(Protocol):
     """A kind of upstream."""
 
-    name: str
-    base_url: str
-    """The vendor's address without the version segment; empty when every channel must name its own."""
-    dialects: tuple[str, ...]
-    """Spoken natively, in order of preference."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def base_url(self) -> str:
+        """The vendor's address without the version segment; empty when every channel must name its own."""
+        ...
+
+    @property
+    def dialects(self) -> tuple[str, ...]:
+        """Spoken natively, in order of preference."""
+        ...
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a channel without a key is a mistake."""
+        ...
 
     def endpoint(self, channel: Channel, key: Secret, operation: Operation, dialect: str, model: str) -> Endpoint:
         """Address an operation. Raises `NoChannelAvailable` when the provider does not offer it."""

@@ -150,6 +150,11 @@ def test_keys_are_drawn_evenly() -> None:
         assert abs(counts[key.reveal()] - draws / 4) < 5 * (draws * 0.25 * 0.75) ** 0.5
 
 
+def test_a_single_key_costs_no_chance() -> None:
+    """Nothing is drawn where there is nothing to choose."""
+    assert choose_key(channel(1), lambda: pytest.fail("drawn")) == KEY
+
+
 def test_a_channel_without_keys_gives_an_empty_one() -> None:
     """Some upstreams of one's own need none."""
     assert choose_key(channel(1, keys=()), Random(1).random).reveal() == ""

@@ -1,0 +1,28 @@
+"""All providers by name: one line for a module, none for a row of `compatible.py`."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from asgi_gateway.providers.compatible import COMPATIBLE
+from asgi_gateway.providers.contract import Provider
+from asgi_gateway.providers.openai import OPENAI
+
+__all__ = ["PROVIDERS", "provider"]
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+    {
+        OPENAI.name: OPENAI,
+        **{row.name: row for row in COMPATIBLE},
+    }
+)
+
+
+def provider(name: str) -> Provider:
+    """The provider of this name. Raises `ValueError`, with the nearest name if there is one."""
+    found = PROVIDERS.get(name)
+    if found is not None:
+        return found
+    near = get_close_matches(name.lower(), PROVIDERS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(PROVIDERS))}"
+    raise ValueError(f"there is no provider {name!r}; {hint}")
