@@ -1,0 +1,40 @@
+"""The settings of a gateway, and how they are read from a file, the environment and a command line."""
+
+from asgi_gateway.config.checks import mistakes_in
+from asgi_gateway.config.file import extended, load_settings
+from asgi_gateway.config.reader import Mistake
+from asgi_gateway.config.settings import (
+    ROOT,
+    BillingSettings,
+    ConfigurationError,
+    IdentitySettings,
+    LimitSettings,
+    ModelSettings,
+    RateLimit,
+    RetrySettings,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+    TokenSettings,
+    UserSettings,
+)
+
+__all__ = [
+    "ROOT",
+    "BillingSettings",
+    "ConfigurationError",
+    "IdentitySettings",
+    "LimitSettings",
+    "Mistake",
+    "ModelSettings",
+    "RateLimit",
+    "RetrySettings",
+    "ServerSettings",
+    "Settings",
+    "StorageSettings",
+    "TokenSettings",
+    "UserSettings",
+    "extended",
+    "load_settings",
+    "mistakes_in",
+]

@@ -1,0 +1,212 @@
+"""What no single value shows: names that must fit each other, numbers with a range, texts with a form.
+
+`mistakes_in` looks at whole settings, wherever they came from, and finds everything at once.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_network
+from urllib.parse import urlsplit
+
+from asgi_gateway.config.reader import Mistake, nearest
+from asgi_gateway.config.settings import ROOT, RateLimit, Settings
+from asgi_gateway.policies.windows import parse_rate
+from asgi_gateway.providers import check_channel
+from asgi_gateway.storage.records import Price, Timeouts
+
+__all__ = ["mistakes_in"]
+
+DEFAULT_GROUP = "default"
+
+LEAST: Mapping[str, float] = {
+    "server.port": 0,
+    "server.max_body_mb": 1,
+    "server.max_upload_mb": 1,
+    "server.ping": 0,
+    "server.grace": 0,
+    "limits.bodies_in_flight_mb": 1,
+    "retry.attempts": 1,
+    "identity.quota": 0,
+}
+"""The smallest number allowed, by key."""
+
+
+def mistakes_in(settings: Settings) -> list[Mistake]:
+    """Everything in the settings that cannot work."""
+    return [found for check in CHECKS for found in check(settings)]
+
+
+def _server(settings: Settings) -> Iterator[Mistake]:
+    for key, least in LEAST.items():
+        section, _, name = key.partition(".")
+        if getattr(getattr(settings, section), name) < least:
+            yield Mistake(key, f"must be at least {least}")
+    server = settings.server
+    if server.port > 65535:
+        yield Mistake("server.port", "must be at most 65535")
+    if not server.host:
+        yield Mistake("server.host", "must not be empty")
+    yield from _networks(server.trusted_proxies, "server.trusted_proxies")
+    for index, origin in enumerate(server.cors_origins):
+        parts = urlsplit(origin)
+        if origin != "*" and (not parts.scheme or not parts.netloc or parts.path or parts.query):
+            yield Mistake(f"server.cors_origins[{index}]", 'must be an origin like "https://host", or "*"')
+    yield from _rate(settings.limits.failed_authentications, "limits.failed_authentications")
+    yield from _timeouts(settings.timeouts, "timeouts")
+
+
+def _storage(settings: Settings) -> Iterator[Mistake]:
+    if "://" not in settings.storage.url:
+        yield Mistake("storage.url", "must be a URL: memory://, or sqlite:///file.db")
+    if settings.storage.redis:
+        yield Mistake("storage.redis", "limits shared through Redis do not exist yet; leave it empty")
+    if settings.storage.sync <= 0:
+        yield Mistake("storage.sync", "must be above 0")
+
+
+def _channels(settings: Settings) -> Iterator[Mistake]:
+    yield from _unique("channels", (channel.name for channel in settings.channels))
+    for channel in settings.channels:
+        place = f"channels[{channel.name}]"
+        for line in check_channel(channel):
+            field, _, reason = line.partition(": ")
+            yield Mistake(f"{place}.{field}", reason)
+        if channel.weight < 0:
+            yield Mistake(f"{place}.weight", "must be at least 0")
+        yield from _groups(settings, channel.groups, f"{place}.groups")
+        yield from _timeouts(channel.timeouts, f"{place}.timeouts")
+
+
+def _users(settings: Settings) -> Iterator[Mistake]:
+    yield from _unique("users", (user.name for user in settings.users))
+    for user in settings.users:
+        place = f"users[{user.name}]"
+        yield from _budget(user.quota, user.unlimited, place)
+        yield from _groups(settings, [user.group], f"{place}.group")
+
+
+def _tokens(settings: Settings) -> Iterator[Mistake]:
+    yield from _unique("tokens", (token.name for token in settings.tokens))
+    users = [user.name for user in settings.users]
+    keys: dict[str, str] = {}
+    for token in settings.tokens:
+        place = f"tokens[{token.name}]"
+        yield from _budget(token.quota, token.unlimited, place)
+        if token.user not in users and token.user != ROOT:
+            yield Mistake(f"{place}.user", f'there is no user "{token.user}"' + nearest(token.user, users))
+        key = token.key.reveal().removeprefix("sk-")
+        if not _sendable(key):
+            yield Mistake(f"{place}.key", "must be of visible ASCII characters, at least one after sk-")
+        elif (other := keys.setdefault(key, token.name)) != token.name:
+            yield Mistake(f"{place}.key", f'is the key of the token "{other}" too')
+        yield from _networks(token.networks, f"{place}.networks")
+        if token.group is not None:
+            yield from _groups(settings, [token.group], f"{place}.group")
+
+
+def _prices(settings: Settings) -> Iterator[Mistake]:
+    for name, group in settings.groups.items():
+        if group.ratio < 0:
+            yield Mistake(f"groups.{name}.ratio", "must be at least 0")
+    for model, price in settings.prices.items():
+        yield from (Mistake(f'models."{model}".price.{kind}', "must be at least 0") for kind in _negative_kinds(price))
+
+
+def _negative_kinds(price: Price) -> Iterator[str]:
+    for kind in price.__slots__:
+        number = getattr(price, kind)
+        if kind != "version" and number is not None and number < 0:
+            yield kind
+
+
+def _aliases(settings: Settings) -> Iterator[Mistake]:
+    reported: set[str] = set()
+    for alias in settings.aliases:
+        way = [alias]
+        while (target := settings.aliases.get(way[-1])) is not None and target not in way:
+            way.append(target)
+        if target == alias and not reported.intersection(way):
+            reported.update(way)
+            yield Mistake(f"aliases.{alias}", "leads back to itself: " + " -> ".join([*way, alias]))
+
+
+def _rate_limits(settings: Settings) -> Iterator[Mistake]:
+    for index, limit in enumerate(settings.rate_limits):
+        place = f"rate_limits[{index}]"
+        for kind in ("requests", "successes", "tokens"):
+            yield from _rate(getattr(limit, kind), f"{place}.{kind}")
+        if limit.concurrency < 0:
+            yield Mistake(f"{place}.concurrency", "must be at least 0")
+        if not _limits_anything(limit):
+            yield Mistake(place, "limits nothing: give requests, successes, tokens or concurrency")
+        yield from _groups(settings, limit.groups, f"{place}.groups")
+
+
+def _limits_anything(limit: RateLimit) -> bool:
+    return bool(limit.requests or limit.successes or limit.tokens or limit.concurrency)
+
+
+def _unique(section: str, names: Iterable[str]) -> Iterator[Mistake]:
+    seen: set[str] = set()
+    for name in names:
+        if not name:
+            yield Mistake(f"{section}.name", "must not be empty")
+        elif name in seen:
+            yield Mistake(f"{section}[{name}].name", f"two {section} have this name")
+        seen.add(name)
+
+
+def _budget(quota: int | None, unlimited: bool, place: str) -> Iterator[Mistake]:
+    if quota is None and not unlimited:
+        yield Mistake(place, "say quota = units (500 000 = 1 USD), or unlimited = true")
+    elif quota is not None and unlimited:
+        yield Mistake(place, "has a quota and is unlimited: say one")
+    elif quota is not None and quota < 0:
+        yield Mistake(f"{place}.quota", "must be at least 0")
+
+
+def _groups(settings: Settings, names: Sequence[str], place: str) -> Iterator[Mistake]:
+    """Once a file describes groups, a name outside them is a slip; where it describes none, all have the ratio 1."""
+    known = {DEFAULT_GROUP, *settings.groups}
+    if settings.groups:
+        for name in names:
+            if name not in known:
+                yield Mistake(place, f'there is no group "{name}"' + nearest(name, sorted(known)))
+
+
+def _networks(networks: Sequence[str], place: str) -> Iterator[Mistake]:
+    for index, network in enumerate(networks):
+        try:
+            ip_network(network)
+        except ValueError as reason:
+            yield Mistake(f"{place}[{index}]", f"must be a network like 10.0.0.0/8: {reason}")
+
+
+def _rate(rate: str, place: str) -> Iterator[Mistake]:
+    if rate:
+        try:
+            parse_rate(rate)
+        except ValueError as reason:
+            yield Mistake(place, str(reason))
+
+
+def _timeouts(timeouts: Timeouts, place: str) -> Iterator[Mistake]:
+    for name in timeouts.__slots__:
+        if getattr(timeouts, name) < 0:
+            yield Mistake(f"{place}.{name}", "must be at least 0")
+
+
+def _sendable(text: str) -> bool:
+    return bool(text) and all("!" <= character <= "~" for character in text)
+
+
+CHECKS: Sequence[Callable[[Settings], Iterable[Mistake]]] = (
+    _server,
+    _storage,
+    _channels,
+    _users,
+    _tokens,
+    _prices,
+    _aliases,
+    _rate_limits,
+)
+"""All checks, in the order of the file's sections."""

@@ -1,0 +1,179 @@
+"""The settings of a gateway, as frozen records that mirror `gateway.toml` section by section.
+
+They are plain data and can be made in code; `asgi_gateway.config.file` reads them from a file and the environment.
+Channels, groups and prices are the records of `asgi_gateway.storage.records` themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from asgi_gateway.storage.records import Channel, Group, Price, Secret, Timeouts
+
+__all__ = [
+    "ROOT",
+    "BillingSettings",
+    "ConfigurationError",
+    "IdentitySettings",
+    "LimitSettings",
+    "ModelSettings",
+    "RateLimit",
+    "RetrySettings",
+    "ServerSettings",
+    "Settings",
+    "StorageSettings",
+    "TokenSettings",
+    "UserSettings",
+]
+
+ROOT = "root"
+"""The deployer's own user: unlimited, made when a token belongs to nobody else."""
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; `mistakes` holds one line for each reason: `where: key: reason`."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = list(mistakes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """`[server]`: how the gateway is reached, and what it takes in."""
+
+    host: str = "127.0.0.1"
+    port: int = 3000
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `X-Forwarded-For` is believed."""
+    cors_origins: tuple[str, ...] = ()
+    max_body_mb: int = 32
+    """Bodies other than multipart, after decompression."""
+    max_upload_mb: int = 512
+    """Multipart bodies."""
+    ping: float = 0.0
+    """Seconds between keep-alive comments in silent streams; 0: none."""
+    metrics: Literal["local", "open", "off"] = "local"
+    grace: float = 30.0
+    """Seconds that open exchanges get to end once the process was told to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """`[storage]`: where everything is remembered."""
+
+    url: str = "sqlite:///gateway.db"
+    redis: str = ""
+    sync: float = 1.0
+    """Seconds after which a change made by another process is seen at the latest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """`[limits]`: what protects this process, whoever calls."""
+
+    failed_authentications: str = "30/minute"
+    """Per address; empty: no limit."""
+    bodies_in_flight_mb: int = 512
+    """Request bodies held at once by one process; above it new ones are refused with 503."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSettings:
+    """`[[users]]`: who pays. `quota` is the sum of units ever granted."""
+
+    name: str
+    group: str = "default"
+    role: Literal["user", "admin", "root"] = "user"
+    quota: int | None = None
+    unlimited: bool = False
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSettings:
+    """`[[tokens]]`: a caller's key. `quota` bounds it within what its user has left."""
+
+    name: str
+    key: Secret
+    user: str = ROOT
+    quota: int | None = None
+    unlimited: bool = False
+    enabled: bool = True
+    expires: datetime | None = None
+    models: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    group: str | None = None
+    show_route: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """`[models."NAME"]`: what is known of a model."""
+
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """`[[rate_limits]]`: what each of a kind may do. Rates are texts like `60/minute`; empty or 0: no limit."""
+
+    per: Literal["token", "user", "group", "model", "address"]
+    requests: str = ""
+    successes: str = ""
+    tokens: str = ""
+    concurrency: int = 0
+    models: tuple[str, ...] = ()
+    """Only requests for these; empty: for all."""
+    groups: tuple[str, ...] = ()
+    """Only callers of these; empty: of all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySettings:
+    """`[retry]`: how many channels are tried in all."""
+
+    attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillingSettings:
+    """`[billing]`: what models without a price, and exchanges lost in a crash, cost."""
+
+    unpriced: Literal["refuse", "free"] = "refuse"
+    lost: Literal["prompt", "all", "none"] = "prompt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentitySettings:
+    """`[identity]`: callers named by the host application."""
+
+    quota: int = 0
+    """Units granted to a user seen for the first time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a gateway can be told."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    """What a channel does not say of its own deadlines."""
+    channels: tuple[Channel, ...] = ()
+    users: tuple[UserSettings, ...] = ()
+    tokens: tuple[TokenSettings, ...] = ()
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    models: Mapping[str, ModelSettings] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    rate_limits: tuple[RateLimit, ...] = ()
+    retry: RetrySettings = field(default_factory=RetrySettings)
+    billing: BillingSettings = field(default_factory=BillingSettings)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """The price of each model that has one."""
+        return {name: model.price for name, model in self.models.items() if model.price is not None}
