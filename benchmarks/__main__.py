@@ -1,25 +1,27 @@
-"""The command line: `python3 -m benchmarks run|table|install`."""
+"""The command line: `python3 -m benchmarks run|layers|profile|table|install`."""
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 from benchmarks.contenders import CONTENDERS
-from benchmarks.machine import choose_cores
+from benchmarks.machine import choose_cores, find_program
 from benchmarks.peers import install, peers_folder
 from benchmarks.processes import raise_file_limit
+from benchmarks.profiling import profile
 from benchmarks.results import RESULTS, write
 from benchmarks.rounds import run
 from benchmarks.settings import FULL, QUICK, TINY
-from benchmarks.table import run_table, update
+from benchmarks.table import layer_table, run_table, update
 
 __all__ = ["main"]
+
+PUBLISHED_REQUESTS = 6400
 
 
 def measure(options: argparse.Namespace) -> int:
     """Run side by side, write the results, print the table."""
-    lacking = [name for name in ("nginx", "wrk", "taskset") if shutil.which(name) is None]
+    lacking = [name for name in ("nginx", "wrk", "taskset") if find_program(name) is None]
     if lacking:
         print(f"missing: {', '.join(lacking)} (Debian packages nginx, wrk, util-linux)", file=sys.stderr)
         return 1
@@ -31,6 +33,23 @@ def measure(options: argparse.Namespace) -> int:
     print(run_table(results))
     print(f"\nraw results: {file}", file=sys.stderr)
     return 1 if any(reading.problem for reading in results.readings) else 0
+
+
+def layers(options: argparse.Namespace) -> int:
+    """Measure each layer alone, write the results, print the table."""
+    from benchmarks.layers import measure_layers  # needs the toolkit, which the rest can do without
+
+    results = measure_layers(options.requests, options.rounds)
+    print(layer_table(results))
+    if options.requests >= PUBLISHED_REQUESTS:
+        print(f"\nraw results: {write(results, options.results)}", file=sys.stderr)
+    return 0
+
+
+def sample(options: argparse.Namespace) -> int:
+    """Profile the governed stack, print the report."""
+    print(profile(choose_cores(), options.storage, options.seconds))
+    return 0
 
 
 def tables(options: argparse.Namespace) -> int:
@@ -54,6 +73,17 @@ def parser() -> argparse.ArgumentParser:
     side.add_argument("--only", default="", help="names, comma-separated: " + ", ".join(one.name for one in CONTENDERS))
     side.add_argument("--results", type=Path, default=RESULTS, help="where the raw results go")
     side.set_defaults(do=measure)
+
+    alone = commands.add_parser("layers", help="the CPU cost of each layer alone")
+    alone.add_argument("--requests", type=int, default=PUBLISHED_REQUESTS, help="fewer than the default: not published")
+    alone.add_argument("--rounds", type=int, default=7)
+    alone.add_argument("--results", type=Path, default=RESULTS, help="where the raw results go")
+    alone.set_defaults(do=layers)
+
+    where = commands.add_parser("profile", help="where the CPU time of a governed request goes")
+    where.add_argument("--storage", default="sqlite", help="sqlite (default) or memory://")
+    where.add_argument("--seconds", type=float, default=8.0)
+    where.set_defaults(do=sample)
 
     made = commands.add_parser("table", help="make the tables in README.md from the newest results")
     made.add_argument("--check", action="store_true", help="only say whether they are stale (exit code 1)")

@@ -1,12 +1,12 @@
 """Who is measured: how each is started in front of one upstream, and what it is called in the table."""
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.gateway_files import write_gateway_file
+from benchmarks.machine import find_program
 from benchmarks.nginx import proxy_command
 from benchmarks.payloads import CALLER_KEY, MODEL, UPSTREAM_KEY
 from benchmarks.peers import litellm_program, litellm_version, peers_folder, portkey_program, portkey_version
@@ -48,7 +48,7 @@ def _nginx(folder: Path, port: int, upstream: int) -> Launch:
 
 
 def _no_nginx() -> str:
-    return "" if shutil.which("nginx") else "nginx is not installed"
+    return "" if find_program("nginx") else "nginx is not installed"
 
 
 def _bare(folder: Path, port: int, upstream: int) -> Launch:
@@ -89,7 +89,7 @@ def _portkey(folder: Path, port: int, upstream: int) -> Launch:
 
 
 def _no_portkey() -> str:
-    if shutil.which("node") is None:
+    if find_program("node") is None:
         return "node is not installed"
     return "" if portkey_program(peers_folder()).exists() else "not installed: python3 -m benchmarks install"
 

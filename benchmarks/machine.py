@@ -7,7 +7,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["Cores", "choose_cores", "commit", "facts", "program_version"]
+__all__ = ["Cores", "choose_cores", "commit", "facts", "find_program", "program_version"]
 
 PACKAGES = ("uvicorn", "uvloop", "httptools", "orjson", "msgspec", "sqlalchemy")
 
@@ -44,9 +44,14 @@ def commit() -> str:
     return head.stdout.strip() + (" with changes" if changed.stdout.strip() else "")
 
 
+def find_program(name: str) -> str | None:
+    """Where a program is, also in the folders for administrators, where Debian puts nginx; None when nowhere."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
+
+
 def program_version(program: str, flag: str) -> str:
-    """What a program says of itself, the last word of its first line; empty when it is not installed."""
-    path = shutil.which(program)
+    """The version that a program tells in its first line; empty when it is not installed."""
+    path = find_program(program)
     if path is None:
         return ""
     said = subprocess.run([path, flag], capture_output=True, text=True, check=False)

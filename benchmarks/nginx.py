@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from benchmarks.machine import find_program
 from benchmarks.payloads import ANSWER, PATH
 
 __all__ = ["proxy_command", "upstream_command"]
@@ -35,7 +36,7 @@ def _command(folder: Path, more: str) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "nginx.conf"
     configuration.write_text(FRAME.replace("@MORE@", more).replace("@FOLDER@", str(folder)))
-    return ["nginx", "-p", str(folder), "-e", str(folder / "errors"), "-c", str(configuration)]
+    return [find_program("nginx") or "nginx", "-p", str(folder), "-e", str(folder / "errors"), "-c", str(configuration)]
 
 
 def upstream_command(folder: Path, port: int) -> list[str]:

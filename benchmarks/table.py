@@ -93,7 +93,7 @@ class Medians:
         """Why a contender has no valid reading, or not in every round; empty when all is well."""
         problems = [one for one in self.readings if one.contender == contender and one.problem]
         first = problems[0] if problems else None
-        return f"{len(problems)} invalid readings, {first.phase}: {first.problem.splitlines()[0]}" if first else ""
+        return f"{len(problems)} invalid readings, {first.phase}: {first.problem.splitlines()[-1]}" if first else ""
 
 
 def number(value: float | None) -> str:

@@ -1,0 +1,26 @@
+"""`asgi_gateway serve` under the sampling profiler: `python3 -m benchmarks.profiled_serve REPORT serve --config FILE`.
+
+The report is written when the server has ended.
+"""
+
+import sys
+from pathlib import Path
+
+from asgi_gateway.__main__ import main as serve
+from benchmarks.sampling import sampled
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve until asked to end, then write the report."""
+    report = Path(sys.argv.pop(1))
+    with sampled() as sampler:
+        try:
+            serve()
+        finally:
+            report.write_text(sampler.report())
+
+
+if __name__ == "__main__":
+    main()
