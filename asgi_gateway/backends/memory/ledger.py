@@ -1,0 +1,168 @@
+"""The ledger and the usage log of one process. No verb waits, so each is atomic on its event loop."""
+
+from asyncio import Future, get_running_loop
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+from asgi_gateway.backends.accounts import AccountState, check_amount, check_settlement, close, set_aside
+from asgi_gateway.backends.failures import fail
+from asgi_gateway.storage.protocols import UsageSum
+from asgi_gateway.storage.records import Account, Balance, Charge, Reservation, Settlement
+
+__all__ = ["MemoryLedger", "MemoryUsageLog"]
+
+
+class MemoryUsageLog:
+    """The newest `size` charges. Older ones are forgotten, and with them their part of the sums."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._charges: deque[Charge] = deque()
+        self._by_key: dict[str, Charge] = {}
+        self._by_request: dict[str, Charge] = {}
+
+    def add(self, charge: Charge) -> None:
+        """Remember a charge, and forget the oldest one when there are too many."""
+        self._charges.append(charge)
+        self._by_key[charge.reservation.key] = charge
+        self._by_request[charge.reservation.request_id] = charge
+        if len(self._charges) > self._size:
+            oldest = self._charges.popleft()
+            del self._by_key[oldest.reservation.key]
+            if self._by_request.get(oldest.reservation.request_id) is oldest:
+                del self._by_request[oldest.reservation.request_id]
+
+    def settled(self, key: str) -> Charge | None:
+        """The charge of a ledger key, if it is still remembered."""
+        return self._by_key.get(key)
+
+    async def find(self, request_id: str) -> Charge | None:
+        """The newest charge of a request."""
+        return self._by_request.get(request_id)
+
+    async def recent(self, limit: int = 100) -> Sequence[Charge]:
+        """See `UsageLog.recent`."""
+        return [charge for charge, _ in zip(reversed(self._charges), range(limit), strict=False)]
+
+    async def sums(
+        self, by: Literal["user", "token", "model", "channel"], since: datetime | None = None
+    ) -> Sequence[UsageSum]:
+        """See `UsageLog.sums`; over the charges that are still remembered."""
+        start = since.timestamp() if since is not None else 0.0
+        groups: dict[str, list[Charge]] = {}
+        for charge in self._charges:
+            if charge.time >= start:
+                record = charge.settlement if by == "channel" else charge.reservation
+                groups.setdefault(getattr(record, by), []).append(charge)
+        sums = [total(name, charges) for name, charges in groups.items()]
+        return sorted(sums, key=lambda row: (-row.charged, row.name))
+
+
+def total(name: str, charges: Iterable[Charge]) -> UsageSum:
+    """Add charges up."""
+    listed = list(charges)
+    return UsageSum(
+        name=name,
+        requests=len(listed),
+        input_tokens=sum(charge.settlement.usage.total_input for charge in listed),
+        output_tokens=sum(charge.settlement.usage.total_output for charge in listed),
+        charged=sum(charge.charged for charge in listed),
+    )
+
+
+class MemoryLedger:
+    """`Ledger` in memory. Balances are exact for ever.
+
+    A settled key is known, and settling it again harmless, while its charge is among those the log remembers;
+    after that it counts as never reserved, and its settlement fails with `KeyError` and moves nothing.
+    """
+
+    def __init__(self, log: MemoryUsageLog, wall: Callable[[], float]) -> None:
+        self._log = log
+        self._wall = wall
+        self._accounts: dict[tuple[str, int], AccountState] = {}
+        self._open: dict[str, Reservation] = {}
+
+    async def reserve(self, reservation: Reservation) -> None:
+        """See `Ledger.reserve`."""
+        check_amount(reservation)
+        key = reservation.key
+        if key in self._open or self._log.settled(key) is not None:
+            raise ValueError(f"ledger key {key!r} is already known")
+        set_aside(self._states(reservation.accounts), reservation.amount)
+        self._open[key] = reservation
+
+    async def extend(self, reservation: Reservation, amount: int) -> Reservation:
+        """See `Ledger.extend`."""
+        if amount < 0:
+            raise ValueError(f"a reservation is not extended by {amount}")
+        stored = self._open[reservation.key]
+        set_aside(self._states(stored.accounts), amount)
+        extended = self._open[reservation.key] = replace(stored, amount=stored.amount + amount)
+        return extended
+
+    def settle(self, reservation: Reservation, settlement: Settlement) -> "Future[Charge]":
+        """See `Ledger.settle`."""
+        check_settlement(settlement)
+        future: Future[Charge] = get_running_loop().create_future()
+        stored = self._open.pop(reservation.key, None)
+        if stored is not None:
+            charged = close(self._states(stored.accounts), stored.amount, settlement.charge)
+            charge = Charge(
+                reservation=stored,
+                settlement=settlement,
+                charged=charged,
+                shortfall=settlement.charge - charged,
+                time=self._wall(),
+            )
+            self._log.add(charge)
+            future.set_result(charge)
+        elif (known := self._log.settled(reservation.key)) is not None:
+            future.set_result(known)
+        else:
+            fail(future, KeyError(reservation.key), f"settlement of {reservation.key}")
+        return future
+
+    async def grant(self, account: Account, units: int) -> Balance:
+        """See `Ledger.grant`."""
+        state = self._state(account)
+        state.grant(units)
+        return state.balance(account)
+
+    async def declare(self, account: Account, granted: int, *, unlimited: bool = False) -> Balance:
+        """See `Ledger.declare`."""
+        state = self._state(account)
+        state.declare(granted, unlimited=unlimited)
+        return state.balance(account)
+
+    async def balance(self, account: Account) -> Balance:
+        """See `Ledger.balance`."""
+        state = self._accounts.get((account.kind, account.id))
+        return (state or AccountState(account.kind)).balance(account)
+
+    async def open_reservations(self) -> int:
+        """See `Ledger.open_reservations`."""
+        return len(self._open)
+
+    async def renew(self) -> None:
+        """Nothing to renew: what this process holds ends with it."""
+
+    async def recover(self, lost: Literal["prompt", "all", "none"] = "prompt") -> Sequence[Charge]:
+        """Nothing to recover: no other process has reservations here."""
+        return ()
+
+    async def drain(self) -> None:
+        """Nothing is queued."""
+
+    def _state(self, account: Account) -> AccountState:
+        key = (account.kind, account.id)
+        state = self._accounts.get(key)
+        if state is None:
+            state = self._accounts[key] = AccountState(account.kind)
+        return state
+
+    def _states(self, accounts: Sequence[Account]) -> list[AccountState]:
+        return [self._state(account) for account in accounts]

@@ -1,0 +1,172 @@
+"""Group commit: verbs of many callers, one transaction for whatever is pending, futures set when it is durable.
+
+Verbs are queued on the event loop and applied in that order by one thread. While the thread works, the next batch
+gathers; so the more callers, the fewer commits each of them costs.
+
+When the database is away, the verbs that somebody waits for fail with `ServiceUnavailable`, and the `patient` ones
+stay at the head of the queue and are tried again with a growing pause. New verbs wait for that attempt.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from asgi_gateway.backends.failures import LOGGER, fail
+from asgi_gateway.backends.sql.journal import Journal
+from asgi_gateway.backends.sql.transaction import Barrier, Verb
+from asgi_gateway.errors import ServiceUnavailable
+
+__all__ = ["GroupCommit"]
+
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 1.0
+"""Seconds between attempts while the database is away."""
+
+PATIENCE = 10
+"""How many times more verbs are queued in all than new ones are accepted."""
+
+
+class GroupCommit:
+    """The queue of one event loop and the thread that works it off, from `start` to `stop`.
+
+    `limit` verbs wait at most; then new work is refused, and only what finishes earlier work is still queued.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inbox: SimpleQueue[Sequence[Verb] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._pending: list[Verb] = []
+        self._busy = False
+        self._pause = 0.0
+        self._retry: asyncio.TimerHandle | None = None
+        self._stopped = False
+
+    def start(self, journal: Journal) -> None:
+        """Start the thread that writes to `journal`, for the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._stopped = False
+        self._thread = Thread(target=self._work, args=(self._loop, journal), name="gateway-ledger", daemon=True)
+        self._thread.start()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to write failed."""
+        return self._pause > 0
+
+    def future(self) -> "asyncio.Future[Any]":
+        """A future for a verb's result."""
+        return self._running().create_future()
+
+    def add(self, verb: Verb) -> None:
+        """Queue a verb. Raises `ServiceUnavailable` when too many wait, before the start and after the end."""
+        loop, pending = self._running(), self._pending
+        if len(pending) >= self._limit and (not verb.patient or len(pending) >= self._limit * PATIENCE):
+            raise ServiceUnavailable("Too much waits for the gateway's database.")
+        pending.append(verb)
+        if len(pending) == 1 and not self._busy:
+            loop.call_soon(self._flush)
+
+    async def perform(self, verb: Verb) -> Any:
+        """Queue a verb and wait for its result."""
+        future = verb.future = self.future()
+        self.add(verb)
+        return await future
+
+    async def drain(self) -> None:
+        """Return when everything queued so far is durable."""
+        await self.perform(Barrier())
+
+    async def stop(self, last: Verb, seconds: float) -> None:
+        """Finish what is queued and then `last`, a patient verb, within `seconds`; give up the rest, and log that."""
+        done = last.future = self.future()
+        self.add(last)
+        thread, self._loop = self._thread, None
+        try:
+            await asyncio.wait_for(done, seconds)
+        except TimeoutError:
+            LOGGER.error("the database is away; given up at the end: %d queued verbs", len(self._pending))
+        self._stopped = True
+        if self._retry is not None:
+            self._retry.cancel()
+        self._inbox.put(None)
+        if thread is not None:
+            await asyncio.to_thread(thread.join)
+        self._give_up()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise ServiceUnavailable("The gateway's storage is not open.")
+        return self._loop
+
+    def _flush(self) -> None:
+        self._retry = None
+        if self._pending and not self._busy and not self._stopped:
+            self._busy = True
+            batch, self._pending = self._pending, []
+            self._inbox.put(batch)
+
+    def _work(self, loop: asyncio.AbstractEventLoop, journal: Journal) -> None:
+        """The thread."""
+        while (batch := self._inbox.get()) is not None:
+            done, failure = journal.perform(batch)
+            try:
+                loop.call_soon_threadsafe(self._finish, batch, done, failure)
+            except RuntimeError:  # the loop was closed, and the storage was not
+                break
+        journal.close()
+
+    def _finish(self, batch: Sequence[Verb], done: int, failure: Exception | None) -> None:
+        """Back on the loop: tell the results of the first `done` verbs; `failure` is why there are others."""
+        self._busy = False
+        for verb in batch[:done] if failure is not None else batch:
+            _tell(verb)
+        if failure is None:
+            if self._pause:
+                LOGGER.warning("the database is back")
+                self._pause = 0.0
+            self._flush()
+        else:
+            self._keep(batch[done:], failure)
+
+    def _keep(self, rest: Sequence[Verb], failure: Exception) -> None:
+        """Fail what somebody waits for, and try the others again after a pause."""
+        self._pending[:0] = [verb for verb in rest if verb.patient]
+        _refuse([verb for verb in rest if not verb.patient], failure)
+        if not self._pause:
+            LOGGER.error("the database is away: %s: %s", type(failure).__name__, failure)
+        self._pause = min(LONGEST_PAUSE, 2 * self._pause or FIRST_PAUSE)
+        if self._stopped:
+            self._give_up()
+        elif self._pending:
+            self._retry = asyncio.get_running_loop().call_later(self._pause, self._flush)
+
+    def _give_up(self) -> None:
+        rest, self._pending = self._pending, []
+        _refuse(rest, None)
+
+
+def _tell(verb: Verb) -> None:
+    future, error = verb.future, verb.error
+    if future is None:
+        if error is not None:
+            LOGGER.error("%s failed: %s: %s", verb, type(error).__name__, error)
+    elif error is not None:
+        if verb.patient:
+            fail(future, error, str(verb))
+        elif not future.done():
+            future.set_exception(error)
+    elif not future.done():
+        future.set_result(verb.result)
+
+
+def _refuse(verbs: Sequence[Verb], cause: Exception | None) -> None:
+    for verb in verbs:
+        if verb.future is not None and not verb.future.done():
+            error = ServiceUnavailable("The gateway's database cannot be reached.")
+            error.__cause__ = cause
+            verb.future.set_exception(error)
+            verb.future.exception()  # counts as retrieved: perhaps nobody waits

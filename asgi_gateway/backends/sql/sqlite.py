@@ -1,0 +1,160 @@
+"""SQLite for the writer thread: one connection, few statements per batch, each for many rows.
+
+A statement releases the interpreter lock at every step, and each return to it may wait for the event loop's thread.
+So rows go in by multi-row inserts and are read by `IN` lists, with a few fixed lengths that stay prepared.
+
+Write-ahead log (https://www.sqlite.org/wal.html) with `synchronous=FULL`: what is committed survives a power cut.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+__all__ = ["SqliteConnection", "is_away", "prepare_file"]
+
+PRAGMAS = (
+    "PRAGMA synchronous = FULL",
+    "PRAGMA cache_size = -16000",  # KiB
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA temp_store = MEMORY",
+)
+
+LENGTHS = (64, 32, 16, 8, 4, 2, 1)
+"""Rows of an insert and keys of a list, so that few texts are prepared."""
+
+RETRY = 0.01
+"""Seconds between attempts to set the journal mode, for which SQLite does not wait by itself."""
+
+
+def prepare_file(path: Path, wait: float) -> None:
+    """Create the database, readable by its owner alone, and set its journal mode, waiting up to `wait` seconds."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its side files the same rights
+    deadline = time.monotonic() + wait
+    with closing(sqlite3.connect(path, timeout=wait, isolation_level=None)) as db:
+        while not _set_journal_mode(db, final=time.monotonic() > deadline):
+            time.sleep(RETRY)
+
+
+def _set_journal_mode(db: sqlite3.Connection, *, final: bool) -> bool:
+    """Try; False when another connection is in the way and this was not the `final` attempt."""
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError:
+        if final:
+            raise
+        return False
+    return True
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database as a whole failed (locked, full, gone, damaged), and not what was to be written."""
+    return isinstance(error, sqlite3.OperationalError | OSError) or type(error) in (
+        sqlite3.DatabaseError,
+        sqlite3.InternalError,
+    )
+
+
+class SqliteConnection:
+    """A connection to an existing file, for one thread.
+
+    `begin` waits up to `wait` seconds for other writers.
+    Raises `sqlite3.Error`, or `OSError` when the file is no longer where it was.
+    """
+
+    def __init__(self, path: Path, wait: float) -> None:
+        self._path = path
+        self._texts: dict[tuple[str, int], str] = {}
+        self._file = self._place()
+        uri = f"file:{quote(str(path.absolute()))}?mode=rw"
+        self._db = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, cached_statements=256)
+        try:
+            for pragma in PRAGMAS:
+                self._db.execute(pragma)
+        except sqlite3.Error:
+            self._db.close()
+            raise
+
+    def begin(self) -> None:
+        """Begin a transaction that may write."""
+        if self._place() != self._file:
+            raise FileNotFoundError(f"{self._path.name} was replaced")
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make it durable."""
+        self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo what the transaction did, if one is open."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Disconnect; an open transaction is undone."""
+        self._db.close()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run a statement; return how many rows it changed."""
+        return self._db.execute(sql, parameters).rowcount
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a statement for each row."""
+        self._db.executemany(sql, rows)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a query."""
+        return self._db.execute(sql, parameters).fetchall()
+
+    def insert(self, head: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert rows by `head`, such as "INSERT INTO t (a, b)"."""
+        start = 0
+        for length in _cut(len(rows)):
+            values: list[object] = []
+            for row in rows[start : start + length]:
+                values += row
+            start += length
+            text = self._texts.get((head, length))
+            if text is None:
+                row_text = f"({', '.join('?' * len(rows[0]))})"
+                text = self._texts[head, length] = f"{head} VALUES {', '.join([row_text] * length)}"
+            self._db.execute(text, values)
+
+    def select(self, head: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Rows by `head`, such as "SELECT a FROM t WHERE b", whose last column is one of the keys."""
+        found: list[tuple[Any, ...]] = []
+        start = 0
+        for length in _cut(len(keys)):
+            found += self._db.execute(self._listed(head, length), keys[start : start + length]).fetchall()
+            start += length
+        return found
+
+    def delete(self, head: str, keys: Sequence[str]) -> None:
+        """Delete by `head`, such as "DELETE FROM t WHERE b", what is one of the keys."""
+        start = 0
+        for length in _cut(len(keys)):
+            self._db.execute(self._listed(head, length), keys[start : start + length])
+            start += length
+
+    def _listed(self, head: str, length: int) -> str:
+        text = self._texts.get((head, length))
+        if text is None:
+            text = self._texts[head, length] = f"{head} IN ({', '.join('?' * length)})"
+        return text
+
+    def _place(self) -> tuple[int, int]:
+        status = os.stat(self._path)
+        return status.st_dev, status.st_ino
+
+
+def _cut(count: int) -> list[int]:
+    """A number as a sum of the fixed lengths."""
+    lengths = []
+    for length in LENGTHS:
+        times, count = divmod(count, length)
+        lengths += [length] * times
+    return lengths

@@ -1,0 +1,162 @@
+"""All roles of the storage on SQL. Here: SQLite, one file, any number of processes on one machine."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from asgi_gateway.backends.memory.windows import MemoryWindows
+from asgi_gateway.backends.sql import schema
+from asgi_gateway.backends.sql.commit import GroupCommit
+from asgi_gateway.backends.sql.database import Database, revision_of
+from asgi_gateway.backends.sql.journal import Journal
+from asgi_gateway.backends.sql.leases import Lease
+from asgi_gateway.backends.sql.ledger import Leave, SqlLedger
+from asgi_gateway.backends.sql.sqlite import prepare_file
+from asgi_gateway.backends.sql.stores import SqlChannels, SqlOptions, SqlTokens, SqlUsers
+from asgi_gateway.backends.sql.usage_log import SqlUsageLog
+from asgi_gateway.backends.sql.windows import SqlWindows
+from asgi_gateway.errors import ServiceUnavailable
+from asgi_gateway.storage.protocols import ChannelStore, Ledger, OptionStore, TokenStore, UsageLog, UserStore, Windows
+from asgi_gateway.storage.records import User
+
+__all__ = ["SqlStorage"]
+
+
+class SqlStorage:
+    """`Storage` on a SQLite file, for one event loop.
+
+    Nothing is made before `open`: no file, no thread, no connection; so a process may fork until then.
+    Its roles can be handed out before; they raise `ServiceUnavailable` until it is open.
+
+    `url` is "sqlite:///relative/path" or "sqlite:////absolute/path".
+    `shared` is set when several processes use the file: windows and slots are then counted in it, else in memory.
+    `wait` is how long a busy database is waited for, `lease` how long a silent process is thought alive,
+    `farewell` how long `close` tries to write what is queued; all in seconds.
+    `queue` is how many verbs may wait for the database before new work is refused.
+    `wall` gives seconds since the epoch, `clock` the seconds in which windows in memory count.
+
+    ```python
+    storage = SqlStorage("sqlite:///gateway.db")
+    await storage.open()
+    ```
+    """
+
+    users: UserStore
+    tokens: TokenStore
+    channels: ChannelStore
+    options: OptionStore
+    ledger: Ledger
+    usage_log: UsageLog
+    windows: Windows
+
+    def __init__(
+        self,
+        url: str,
+        shared: bool = False,
+        *,
+        wait: float = 5.0,
+        lease: float = 30.0,
+        farewell: float = 10.0,
+        queue: int = 10_000,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = _path_of(url)
+        self._shared = shared
+        self._wait = wait
+        self._lease_seconds = lease
+        self._farewell = farewell
+        self._wall = wall
+        self._opened = False
+        self._database = database = Database(self._path, wait)
+        self._commit = GroupCommit(queue)
+        self.users = SqlUsers(database, wall)
+        self.tokens = SqlTokens(database, wall)
+        self.channels = SqlChannels(database)
+        self.options = SqlOptions(database)
+        self.usage_log = SqlUsageLog(database)
+        self.ledger = SqlLedger(self._commit)
+        self.windows = SqlWindows(self._commit) if shared else MemoryWindows(clock)
+
+    def __repr__(self) -> str:
+        return f"SqlStorage({str(self._path)!r}, shared={self._shared})"
+
+    async def open(self) -> None:
+        """See `Storage.open`.
+
+        Raises `ServiceUnavailable` with the reason as its cause, or `ValueError` for a database of a newer version.
+        """
+        if self._opened:
+            return
+        self._database.open()
+        try:
+            await self._database.call(partial(prepare_file, self._path, self._wait))
+            await self._database.write(_create_tables)
+        except (OSError, sqlite3.Error) as error:
+            await self._database.close()
+            raise ServiceUnavailable("The gateway's database cannot be opened.") from error
+        except (ValueError, ServiceUnavailable):
+            await self._database.close()
+            raise
+        journal = Journal(self._path, Lease(self._lease_seconds), wait=self._wait, wall=self._wall)
+        self._commit.start(journal)
+        self._opened = True
+        await self.ledger.renew()
+
+    async def close(self) -> None:
+        """See `Storage.close`."""
+        if self._opened:
+            self._opened = False
+            await self._commit.stop(Leave(), self._farewell)
+            await self._database.close()
+
+    async def ping(self) -> None:
+        """See `Storage.ping`."""
+        await self._database.read(revision_of)
+        if self._commit.failing:
+            raise ServiceUnavailable("The gateway's database cannot be written.")
+
+    async def ensure_user(self, user: User, quota: int) -> User:
+        """See `Storage.ensure_user`."""
+        return await SqlUsers(self._database, self._wall).ensure(user, quota)
+
+    async def version(self) -> int:
+        """See `Storage.version`."""
+        return await self._database.read(revision_of)
+
+
+def _path_of(url: str) -> Path:
+    """The file of a URL. The message of an error does not repeat the URL: others hold passwords."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError('storage URL: expected "sqlite:///path"') from None
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise ValueError(f"storage URL: {parsed.drivername} is not supported here; sqlite is")
+    if parsed.host or parsed.query:
+        raise ValueError('storage URL: expected "sqlite:///path" without a host or options')
+    if not parsed.database or parsed.database == ":memory:":
+        raise ValueError('storage URL: sqlite needs a path; for memory use "memory://"')
+    return Path(parsed.database)
+
+
+def _create_tables(connection: Connection) -> None:
+    """Create the tables of a new database; refuse one of a newer version. Atomic between processes."""
+    if inspect(connection).has_table(schema.options.name):
+        query = select(schema.options.c.value).where(schema.options.c.name == "schema_version")
+        version = int(connection.execute(query).scalar() or 0)
+        if version > schema.SCHEMA_VERSION:
+            raise ValueError(
+                f"the database has schema version {version}, this program knows {schema.SCHEMA_VERSION}: "
+                "it was used by a newer version"
+            )
+        return
+    schema.metadata.create_all(connection)
+    connection.execute(insert(schema.options).values(name="schema_version", value=str(schema.SCHEMA_VERSION)))
+    connection.execute(insert(schema.revision).values(id=1, number=1))

@@ -1,0 +1,258 @@
+"""Users, tokens, channels and options on SQL: seldom used, so SQLAlchemy writes the statements."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from asgi_gateway.backends.sql import schema
+from asgi_gateway.backends.sql.database import Database, bump
+from asgi_gateway.backends.sql.entries import (
+    channel_of,
+    channel_values,
+    token_of,
+    token_values,
+    user_of,
+    user_values,
+)
+from asgi_gateway.backends.sql.rows import account_name
+from asgi_gateway.storage.records import Account, Channel, Token, User
+
+__all__ = ["SqlChannels", "SqlOptions", "SqlTokens", "SqlUsers"]
+
+T = TypeVar("T")
+Values = Mapping[str, object]
+
+HIDDEN = ("schema_version",)
+"""Options of the storage itself."""
+
+
+class _Rows:
+    """What the stores of named records have in common: adding, replacing and removing rows of one table."""
+
+    def __init__(self, database: Database, table: Table, noun: str) -> None:
+        self._database = database
+        self._table = table
+        self._noun = noun
+
+    async def add(self, values: Values) -> int:
+        return await self._unique(lambda connection: _insert(connection, self._table, values), values)
+
+    async def update(self, id: int, values: Values) -> None:
+        def work(connection: Connection) -> None:
+            if not connection.execute(update(self._table).where(self._table.c.id == id).values(values)).rowcount:
+                raise KeyError(id)
+            bump(connection)
+
+        await self._unique(work, values)
+
+    async def delete(self, id: int, *others: Any) -> bool:
+        def work(connection: Connection) -> bool:
+            there = connection.execute(delete(self._table).where(self._table.c.id == id)).rowcount > 0
+            if there:
+                for statement in others:
+                    connection.execute(statement)
+                bump(connection)
+            return there
+
+        return await self._database.write(work)
+
+    async def _unique(self, work: Callable[[Connection], T], values: Values) -> T:
+        try:
+            return await self._database.write(work)
+        except IntegrityError:
+            # Without its cause, whose text may hold what was to be stored.
+            raise ValueError(f"a {self._noun} like {values['name']!r} exists already") from None
+
+
+class SqlUsers:
+    """`UserStore` on SQL. `wall` gives the time for records that come without one."""
+
+    def __init__(self, database: Database, wall: Callable[[], float]) -> None:
+        self._database = database
+        self._rows = _Rows(database, schema.users, "user")
+        self._wall = wall
+
+    async def add(self, user: User) -> User:
+        """See `UserStore.add`."""
+        if user.created is None:
+            user = replace(user, created=datetime.fromtimestamp(self._wall(), UTC))
+        return replace(user, id=await self._rows.add(user_values(user)))
+
+    async def ensure(self, user: User, quota: int) -> User:
+        """See `Storage.ensure_user`: user and account appear in one transaction."""
+        if user.created is None:
+            user = replace(user, created=datetime.fromtimestamp(self._wall(), UTC))
+
+        def work(connection: Connection) -> User:
+            row = connection.execute(select(schema.users).where(schema.users.c.name == user.name)).first()
+            if row is not None:
+                return user_of(row)
+            stored = replace(user, id=_insert(connection, schema.users, user_values(user)))
+            account = account_name(Account("user", stored.id))
+            values = {"account": account, "granted": quota, "spent": 0, "reserved": 0, "unlimited": user.unlimited}
+            connection.execute(insert(schema.accounts).values(values))
+            return stored
+
+        return await self._database.write(work)
+
+    async def find(self, name: str) -> User | None:
+        """The user of a name."""
+        return await self._one(schema.users.c.name == name)
+
+    async def get(self, id: int) -> User | None:
+        """The user of an id."""
+        return await self._one(schema.users.c.id == id)
+
+    async def list(self) -> Sequence[User]:
+        """See `UserStore.list`."""
+        query = select(schema.users).order_by(schema.users.c.name)
+        return await self._database.read(lambda connection: [user_of(row) for row in connection.execute(query)])
+
+    async def update(self, user: User) -> None:
+        """See `UserStore.update`."""
+        await self._rows.update(user.id, user_values(user))
+
+    async def delete(self, id: int) -> bool:
+        """See `UserStore.delete`."""
+        return await self._rows.delete(id, delete(schema.tokens).where(schema.tokens.c.user_id == id))
+
+    async def _one(self, condition: Any) -> User | None:
+        row = await self._database.read(
+            lambda connection: connection.execute(select(schema.users).where(condition)).first()
+        )
+        return None if row is None else user_of(row)
+
+
+class SqlTokens:
+    """`TokenStore` on SQL."""
+
+    def __init__(self, database: Database, wall: Callable[[], float]) -> None:
+        self._database = database
+        self._rows = _Rows(database, schema.tokens, "token")
+        self._wall = wall
+        self._width = len(schema.tokens.columns)
+
+    async def add(self, token: Token) -> Token:
+        """See `TokenStore.add`."""
+        if token.created is None:
+            token = replace(token, created=datetime.fromtimestamp(self._wall(), UTC))
+        return replace(token, id=await self._rows.add(token_values(token)))
+
+    async def find(self, digest: bytes) -> tuple[Token, User] | None:
+        """See `TokenStore.find`."""
+        query = (
+            select(schema.tokens, schema.users)
+            .join(schema.users, schema.users.c.id == schema.tokens.c.user_id)
+            .where(schema.tokens.c.digest == digest.hex())
+        )
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else (token_of(row[: self._width]), user_of(row[self._width :]))
+
+    async def named(self, name: str) -> Token | None:
+        """See `TokenStore.named`."""
+        query = select(schema.tokens).where(schema.tokens.c.name == name)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else token_of(row)
+
+    async def list(self) -> Sequence[Token]:
+        """See `TokenStore.list`."""
+        query = select(schema.tokens).order_by(schema.tokens.c.name)
+        return await self._database.read(lambda connection: [token_of(row) for row in connection.execute(query)])
+
+    async def update(self, token: Token) -> None:
+        """See `TokenStore.update`."""
+        await self._rows.update(token.id, token_values(token))
+
+    async def delete(self, id: int) -> bool:
+        """See `TokenStore.delete`."""
+        return await self._rows.delete(id)
+
+
+class SqlChannels:
+    """`ChannelStore` on SQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows = _Rows(database, schema.channels, "channel")
+
+    async def add(self, channel: Channel) -> Channel:
+        """See `ChannelStore.add`."""
+        return replace(channel, id=await self._rows.add(channel_values(channel)))
+
+    async def named(self, name: str) -> Channel | None:
+        """See `ChannelStore.named`."""
+        query = select(schema.channels).where(schema.channels.c.name == name)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else channel_of(row)
+
+    async def list(self) -> Sequence[Channel]:
+        """See `ChannelStore.list`."""
+        query = select(schema.channels).order_by(schema.channels.c.name)
+        return await self._database.read(lambda connection: [channel_of(row) for row in connection.execute(query)])
+
+    async def update(self, channel: Channel) -> None:
+        """See `ChannelStore.update`."""
+        await self._rows.update(channel.id, channel_values(channel))
+
+    async def delete(self, id: int) -> bool:
+        """See `ChannelStore.delete`."""
+        return await self._rows.delete(id)
+
+
+class SqlOptions:
+    """`OptionStore` on SQL. The storage's own options are not shown."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, name: str) -> Any | None:
+        """The value of a name, None when there is none."""
+        text = await self._database.read(lambda connection: _option(connection, name))
+        return None if text is None else json.loads(text)
+
+    async def set(self, name: str, value: Any) -> None:
+        """Store a value."""
+        text = json.dumps(value)
+        await self._database.write(lambda connection: _set_option(connection, name, text))
+
+    async def create(self, name: str, value: Any) -> Any:
+        """See `OptionStore.create`."""
+        text = json.dumps(value)
+
+        def work(connection: Connection) -> str:
+            stored = _option(connection, name)
+            if stored is None:
+                _set_option(connection, name, text)
+            return text if stored is None else stored
+
+        return json.loads(await self._database.write(work))
+
+    async def all(self) -> Mapping[str, Any]:
+        """All values by name."""
+        query = select(schema.options.c.name, schema.options.c.value).order_by(schema.options.c.name)
+        rows = await self._database.read(lambda connection: list(connection.execute(query)))
+        return {name: json.loads(text) for name, text in rows if name not in HIDDEN}
+
+
+def _insert(connection: Connection, table: Table, values: Values) -> int:
+    """Insert a row, count the change, return the new id."""
+    key = connection.execute(insert(table).values(values)).inserted_primary_key
+    assert key is not None  # one row was inserted
+    bump(connection)
+    return int(key[0])
+
+
+def _option(connection: Connection, name: str) -> str | None:
+    return connection.execute(select(schema.options.c.value).where(schema.options.c.name == name)).scalar()
+
+
+def _set_option(connection: Connection, name: str, text: str) -> None:
+    where = schema.options.c.name == name
+    if not connection.execute(update(schema.options).where(where).values(value=text)).rowcount:
+        connection.execute(insert(schema.options).values(name=name, value=text))
+    bump(connection)
