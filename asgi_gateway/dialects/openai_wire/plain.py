@@ -1,0 +1,132 @@
+"""Answers of OpenAI's interface that are not streamed: one JSON object each."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from asgi_gateway.dialects.contract import Head
+from asgi_gateway.dialects.json_scan import measure
+from asgi_gateway.dialects.openai_wire.errors import error_inside
+from asgi_gateway.dialects.openai_wire.text import TextCount
+from asgi_gateway.dialects.openai_wire.usage import usage_of
+from asgi_gateway.errors import MalformedUpstream
+from asgi_gateway.storage.records import Usage
+
+__all__ = ["PlainTap", "judge_plain"]
+
+BOM = b"\xef\xbb\xbf"
+
+WHOLE_LIMIT = 1 << 18
+"""Bytes of an answer that is kept whole to read its usage."""
+
+EDGE = 1 << 14
+"""Bytes kept of the beginning and of the end of a longer one."""
+
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_EMPTY = re.compile(rb"\s*(?:null|\[\s*\])\s*\Z")
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Reported(msgspec.Struct):
+    usage: Any = None
+
+
+_reported = msgspec.json.Decoder(_Reported)
+
+
+def judge_plain(data: bytes, *, complete: bool, answer: str) -> Head:
+    """What the first bytes of an answer say; `answer` names the member that a good one has, and not empty.
+
+    Raises `UpstreamError` for an error inside it, `MalformedUpstream` for anything that is no such object.
+    """
+    text = data[len(BOM) :] if data.startswith(BOM) else data
+    first = text.lstrip()[:1]
+    if first != b"{" and (complete or first):
+        raise MalformedUpstream(
+            "the upstream's answer is no JSON object" if first else "the upstream's answer is empty"
+        )
+    if not complete:
+        return Head.WAIT
+    try:
+        members = _members.decode(text)
+    except (ValueError, RecursionError) as wrong:
+        raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
+    if (error := members.get("error")) is not None and bytes(error) != b"null":
+        raise error_inside(msgspec.json.decode(text))
+    value = members.get(answer)
+    if value is None or (memoryview(value).nbytes < 64 and _EMPTY.match(value)):
+        raise MalformedUpstream(f"the upstream's answer has no {answer}")
+    return Head.RELEASE
+
+
+class PlainTap:
+    """Reads one plain answer: bytes pass as they come. The usage is known once the answer ended."""
+
+    __slots__ = ("_begin", "_end", "_pieces", "_size", "_text", "usage")
+
+    usage: Usage | None
+
+    def __init__(self, text: re.Pattern[bytes] | None) -> None:
+        self.usage = None
+        self._text = text
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._begin = b""
+        self._end = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Pass a chunk on."""
+        self._size += len(chunk)
+        self._pieces.append(chunk)
+        if self._size > WHOLE_LIMIT:
+            self._keep_edges()
+        return chunk
+
+    def finish(self) -> bytes:
+        """The end: read the usage. Raises `MalformedUpstream` for half an answer."""
+        if self._size > WHOLE_LIMIT:
+            if not self._end.rstrip().endswith(b"}"):
+                raise MalformedUpstream("the upstream's answer ended too soon")
+            self.usage = _last_usage(self._end) or _last_usage(self._begin)
+            return b""
+        whole = b"".join(self._pieces)
+        try:
+            reported = _reported.decode(whole[len(BOM) :] if whole.startswith(BOM) else whole)
+        except (ValueError, RecursionError) as wrong:
+            raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
+        self.usage = usage_of(reported.usage)
+        return b""
+
+    @property
+    def output_estimate(self) -> int:
+        """Output tokens counted from the answer so far; of one that is not kept whole every byte is taken for text."""
+        if self._text is None:
+            return 0
+        count = TextCount(self._text)
+        if self._size > WHOLE_LIMIT:
+            count.add(self._size)
+        else:
+            count.feed(b"".join(self._pieces))
+        return count.tokens
+
+    def _keep_edges(self) -> None:
+        come = b"".join(self._pieces)
+        self._pieces.clear()
+        if len(self._begin) < EDGE:
+            self._begin = (self._begin + come)[:EDGE]
+        self._end = (self._end + come)[-EDGE:]
+
+
+def _last_usage(edge: bytes) -> Usage | None:
+    """The last whole usage object in a part of an answer. A text cannot hold one: its quotes are escaped there."""
+    for match in reversed(list(_USAGE.finditer(edge))):
+        start = match.end() - 1
+        try:
+            usage = usage_of(msgspec.json.decode(edge[start : measure(edge, start)]))
+        except ValueError:
+            continue
+        if usage is not None:
+            return usage
+    return None
