@@ -71,7 +71,8 @@ def _first(figures: dict[str, Any], *names: str) -> int | None:
     """The first of these figures that is a number of tokens."""
     for name in names:
         value = figures.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LARGEST:
+        # `type`, not `isinstance`: true is no number, and this is asked a dozen times an answer.
+        if (type(value) is int or type(value) is float) and 0 <= value <= LARGEST:
             return int(value)
     return None
 
