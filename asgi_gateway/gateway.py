@@ -128,7 +128,7 @@ class Gateway:
         if kind in ("http", "websocket"):
             await self._request(scope, receive, send)
         elif kind == "lifespan":
-            await run_lifespan(scope, receive, send, start=self.open, stop=self.close, inner=self.fallback)
+            await self.run_lifespan(scope, receive, send, self.fallback)
         elif self.fallback is not None:
             await self.fallback(scope, receive, send)
 
@@ -153,6 +153,10 @@ class Gateway:
         await self._upkeep.stop()
         await self.relay.close()
         await self.storage.close()
+
+    async def run_lifespan(self, scope: Scope, receive: Receive, send: Send, inner: ASGIApp | None = None) -> None:
+        """Answer a server's `lifespan` scope; `inner` is an app whose own lifespan runs within ours, if it has one."""
+        await run_lifespan(scope, receive, send, start=self.open, stop=self.close, inner=inner)
 
     async def __aenter__(self) -> Self:
         await self.open()
