@@ -1,0 +1,89 @@
+"""`check` and `migrate`: whether the gateway would start, and the database's version."""
+
+import os
+from typing import TYPE_CHECKING
+
+from asgi_gateway_contrib.cli.options import Config, Json
+from asgi_gateway_contrib.cli.output import Refused, complain, say, show, table
+from asgi_gateway_contrib.cli.session import done, is_memory, opened, settings_of, shown, sqlite_path
+
+if TYPE_CHECKING:
+    from asgi_gateway.config import Settings
+    from asgi_gateway.storage.records import Channel
+
+__all__ = ["check", "migrate"]
+
+COLUMNS = ("name", "provider", "enabled", "priority", "models", "groups", "origin")
+
+
+def check(as_json: Json = False, config: Config = None) -> None:
+    """Read the configuration, open the storage, print the stack and the channels.
+
+    Exit code 1 with a line for every mistake.
+    """
+    done(_check(as_json, config))
+
+
+def migrate(config: Config = None) -> None:
+    """Bring the database to this version. There is only SQLite yet, which `serve` brings along by itself."""
+
+    async def work() -> None:
+        url = settings_of(config).storage.url
+        async with opened(config, create=True) as storage:
+            await storage.ping()
+        say(f"{shown(url)} is of this version")
+
+    done(work())
+
+
+async def _check(as_json: bool, config: Config) -> None:
+    from asgi_gateway.config.environment import NOT_YET
+    from asgi_gateway.middleware import STACK
+    from asgi_gateway.relay import Relay
+
+    settings = settings_of(config)
+    for variable, instead in NOT_YET.items():
+        if os.environ.get(variable):
+            complain(f"environment: {variable}: has no meaning in this version: {instead}")
+    stack = [layer.__name__ for layer in STACK] + [Relay.__name__]
+    stored, state = await _stored(settings, config)
+    declared = {channel.name: channel for channel in settings.channels}
+    channels = [*declared.values(), *(c for c in stored if c.name not in declared and c.origin != "file")]
+    rows: list[dict[str, object]] = [
+        {
+            "name": channel.name,
+            "provider": channel.provider,
+            "enabled": channel.enabled,
+            "priority": channel.priority,
+            "models": list(channel.models),
+            "groups": list(channel.groups),
+            "origin": channel.origin,
+        }
+        for channel in channels
+    ]
+    if as_json:
+        show({"storage": shown(settings.storage.url), "state": state, "stack": stack, "channels": rows}, as_json=True)
+        return
+    say(f"storage   {shown(settings.storage.url)} ({state})")
+    say("stack     " + "\n          ".join(stack))
+    say("")
+    if rows:
+        table(rows, COLUMNS, as_json=False)
+    else:
+        say("There is no channel yet: declare one in the file, or use `channel add`.")
+
+
+async def _stored(settings: "Settings", config: Config) -> tuple[list["Channel"], str]:
+    """The channels in the storage, and what can be said of it. A database is not made only to be looked at."""
+    url = settings.storage.url
+    path = sqlite_path(url)
+    if is_memory(url):
+        return [], "forgets everything at the end"
+    if path is not None and not path.exists():
+        folder = path.parent if str(path.parent) else path
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise Refused(f"storage.url: {folder} is no folder that can be written to")
+        return [], "will be made"
+    async with opened(config) as storage:
+        await storage.ping()
+        return list(await storage.channels.list()), "reachable"
