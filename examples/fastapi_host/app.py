@@ -43,7 +43,11 @@ async def lifespan(app: FastAPI):
 app = FastAPI(lifespan=lifespan)
 app.add_middleware(SessionMiddleware, secret_key=os.environ.get("SESSION_SECRET", "change-me"))
 app.add_middleware(
-    CORSMiddleware, allow_origins=["https://app.example"], allow_credentials=True, allow_headers=["*"]
+    CORSMiddleware,
+    allow_origins=["https://app.example"],
+    allow_credentials=True,
+    allow_methods=["*"],
+    allow_headers=["*"],
 )
 
 

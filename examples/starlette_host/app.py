@@ -46,7 +46,13 @@ async def lifespan(app):
 app = Starlette(
     routes=[Route("/", home), Route("/login", login, methods=["POST"]), Mount("/ai", gateway)],
     middleware=[
-        Middleware(CORSMiddleware, allow_origins=["https://app.example"], allow_credentials=True, allow_headers=["*"]),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=["https://app.example"],
+            allow_credentials=True,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        ),
         Middleware(SessionMiddleware, secret_key=os.environ.get("SESSION_SECRET", "change-me")),
         Middleware(AuthenticationMiddleware, backend=SessionBackend()),
     ],
