@@ -126,6 +126,12 @@ class MemoryLedger:
             fail(future, KeyError(reservation.key), f"settlement of {reservation.key}")
         return future
 
+    def begin(self, account: Account, granted: int, *, unlimited: bool) -> None:
+        """Give a new user's account what it starts with, added to what somebody granted to its id before."""
+        state = self._state(account)
+        state.grant(granted)
+        state.unlimited = unlimited
+
     async def grant(self, account: Account, units: int) -> Balance:
         """See `Ledger.grant`."""
         state = self._state(account)

@@ -54,7 +54,8 @@ class MemoryStorage:
         self.tokens = tokens
         self.channels = MemoryChannels(self._revision)
         self.options = MemoryOptions(self._revision)
-        self.ledger = MemoryLedger(log, wall)
+        self._ledger = MemoryLedger(log, wall)
+        self.ledger = self._ledger
         self.usage_log = log
         self.windows = MemoryWindows(clock)
 
@@ -75,7 +76,7 @@ class MemoryStorage:
         found = await self.users.find(user.name)
         if found is None:
             found = await self.users.add(user)
-            await self.ledger.grant(Account("user", found.id), quota)
+            self._ledger.begin(Account("user", found.id), quota, unlimited=found.unlimited)
         return found
 
     async def version(self) -> int:

@@ -9,6 +9,7 @@ stay at the head of the queue and are tried again with a growing pause. New verb
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -85,17 +86,19 @@ class GroupCommit:
         done = last.future = self.future()
         self.add(last)
         thread, self._loop = self._thread, None
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(done, seconds)
-        except TimeoutError:
-            LOGGER.error("the database is away; given up at the end: %d queued verbs", len(self._pending))
         self._stopped = True
         if self._retry is not None:
             self._retry.cancel()
         self._inbox.put(None)
         if thread is not None:
             await asyncio.to_thread(thread.join)
-        self._give_up()
+        rest, self._pending = self._pending, []
+        if rest:
+            lost = len(rest) - (last in rest)
+            LOGGER.error("the database is away at the end; given up: %d settlements and the like", lost)
+        _refuse(rest, None)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -139,14 +142,8 @@ class GroupCommit:
         if not self._pause:
             LOGGER.error("the database is away: %s: %s", type(failure).__name__, failure)
         self._pause = min(LONGEST_PAUSE, 2 * self._pause or FIRST_PAUSE)
-        if self._stopped:
-            self._give_up()
-        elif self._pending:
+        if self._pending and not self._stopped:
             self._retry = asyncio.get_running_loop().call_later(self._pause, self._flush)
-
-    def _give_up(self) -> None:
-        rest, self._pending = self._pending, []
-        _refuse(rest, None)
 
 
 def _tell(verb: Verb) -> None:

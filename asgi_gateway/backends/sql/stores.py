@@ -93,9 +93,7 @@ class SqlUsers:
             if row is not None:
                 return user_of(row)
             stored = replace(user, id=_insert(connection, schema.users, user_values(user)))
-            account = account_name(Account("user", stored.id))
-            values = {"account": account, "granted": quota, "spent": 0, "reserved": 0, "unlimited": user.unlimited}
-            connection.execute(insert(schema.accounts).values(values))
+            _begin_account(connection, account_name(Account("user", stored.id)), quota, unlimited=user.unlimited)
             return stored
 
         return await self._database.write(work)
@@ -245,6 +243,15 @@ def _insert(connection: Connection, table: Table, values: Values) -> int:
     assert key is not None  # one row was inserted
     bump(connection)
     return int(key[0])
+
+
+def _begin_account(connection: Connection, account: str, quota: int, *, unlimited: bool) -> None:
+    """Give a new user's account what it starts with, added to what somebody granted to its id before."""
+    sums = schema.accounts.c
+    known = update(schema.accounts).where(sums.account == account)
+    if not connection.execute(known.values(granted=sums.granted + quota, unlimited=unlimited)).rowcount:
+        values = {"account": account, "granted": quota, "spent": 0, "reserved": 0, "unlimited": unlimited}
+        connection.execute(insert(schema.accounts).values(values))
 
 
 def _option(connection: Connection, name: str) -> str | None:

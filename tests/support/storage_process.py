@@ -1,0 +1,81 @@
+"""A process of its own on a SQLite file: `python storage_process.py PATH COMMAND [NUMBER]`.
+
+It says "ready" when its storage is open, begins at a line on its standard input, prints one line of JSON,
+and ends at the end of its input.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from asgi_gateway.backends import SqlStorage
+from asgi_gateway.errors import InsufficientQuota
+from asgi_gateway.storage.protocols import Admission, Hit, Slot
+from asgi_gateway.storage.records import User
+from support.ledger_records import reservation, settlement
+
+
+async def spend(storage: SqlStorage, number: int) -> Any:
+    """So many callers at once; each reserves 100 and spends it."""
+
+    async def call(index: int) -> int | None:
+        wanted = reservation(100, key=f"{os.getpid()}-{index}")
+        try:
+            await storage.ledger.reserve(wanted)
+        except InsufficientQuota:
+            return None
+        return (await storage.ledger.settle(wanted, settlement(100))).charged
+
+    return [charged for charged in await asyncio.gather(*map(call, range(number))) if charged is not None]
+
+
+async def hold(storage: SqlStorage, number: int) -> Any:
+    """So many reservations that stay open, and as many slots."""
+    wanted = [reservation(100, key=f"held-{index}", prompt_amount=index) for index in range(number)]
+    await asyncio.gather(*map(storage.ledger.reserve, wanted))
+    await asyncio.gather(*[storage.windows.acquire([], [Slot("slot", number)]) for _ in range(number)])
+    return number
+
+
+async def hit(storage: SqlStorage, number: int) -> Any:
+    """So many hits of cost 3 and slots at once; how many came in."""
+    calls = [storage.windows.acquire([Hit("a", 100, 3600.0, 3)], [Slot("s", 1000)]) for _ in range(number)]
+    return sum(isinstance(verdict, Admission) for verdict in await asyncio.gather(*calls))
+
+
+async def recover(storage: SqlStorage, number: int) -> Any:
+    """The keys that this process recovered."""
+    return [charge.reservation.key for charge in await storage.ledger.recover()]
+
+
+async def create(storage: SqlStorage, number: int) -> Any:
+    """An option and a user that are made once, and the version after it."""
+    value = await storage.options.create("secret", number)
+    user = await storage.ensure_user(User(name="guest"), 500)
+    return [value, user.id]
+
+
+COMMANDS = {"spend": spend, "hold": hold, "hit": hit, "recover": recover, "create": create}
+
+
+def say(line: str) -> None:
+    """Tell whoever started us."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def main(path: str, command: str, number: str = "0") -> None:
+    """Run one command."""
+    storage = SqlStorage(f"sqlite:///{path}", True, wait=30.0)
+    await storage.open()
+    say("ready")
+    await asyncio.to_thread(sys.stdin.readline)
+    say(json.dumps(await COMMANDS[command](storage, int(number))))
+    await asyncio.to_thread(sys.stdin.read)
+    await storage.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
