@@ -24,76 +24,93 @@ class Departure:
     ```
 
     `receive` must have given its whole body before; nobody else may call it inside the block.
+    `receive` is None where somebody else waits for the caller: then only `interrupt` ends the block.
+    A `receive` that raises ends the block with what it raised: without it nobody would learn of a leaving.
     `interrupt(error)` ends the block from outside with that error instead.
+    `finish()` says that what remains is the answer's last message, which a leaving or an interrupt no longer cuts.
     `patience` is in seconds.
     """
 
-    __slots__ = ("_cause", "_handle", "_loop", "_patience", "_receive", "_task", "_watcher")
+    __slots__ = ("_before", "_cause", "_finishing", "_handle", "_loop", "_patience", "_receive", "_task", "_watcher")
 
-    def __init__(self, receive: Receive, *, patience: float = 0.1) -> None:
+    def __init__(self, receive: Receive | None, *, patience: float = 0.1) -> None:
         self._receive = receive
         self._patience = patience
         self._cause: BaseException | None = None
+        self._finishing = False
+        self._handle: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task(self._loop)
-        self._handle = self._loop.call_later(self._patience, self._watch)
+        task = self._task = asyncio.current_task(self._loop)
+        assert task is not None  # a coroutine that awaits runs in a task
+        self._before = task.cancelling()
+        if self._receive is not None:
+            self._handle = self._loop.call_later(self._patience, self._watch, self._receive)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._handle.cancel()
-        delivered = error is not None
+        self._finishing = True
+        if self._handle is not None:
+            self._handle.cancel()
+        cancelled = isinstance(error, asyncio.CancelledError)
         if self._watcher is not None:
-            delivered = await self._stop(self._watcher) or delivered
-        cause = self._cause
-        if cause is None or self._task is None:
-            return
-        # Only our own cancellation is turned into its cause; one from outside goes on as it is.
-        outside = self._task.uncancel()
-        if not delivered:
-            # The work ended in the very moment of our cancellation, which is still to come.
-            try:
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                if outside:
-                    raise
-        if isinstance(error, asyncio.CancelledError) and not outside:
-            raise cause from error
+            cancelled = await self._stop(self._watcher) or cancelled
+        if self._cause is not None and self._task is not None:
+            if not cancelled:
+                cancelled = await _delivered()
+            if self._task.uncancel() <= self._before:  # nobody else cancelled us
+                if isinstance(error, asyncio.CancelledError | GatewayError):
+                    raise self._cause from error
+                return  # the work ended in its own way before it could be stopped
+        if cancelled and not isinstance(error, asyncio.CancelledError):
+            raise asyncio.CancelledError
 
     def interrupt(self, error: GatewayError) -> None:
         """End the block with `error`, as if the work had raised it."""
         self._end(error)
 
+    def finish(self) -> None:
+        """Let the work end by itself: nothing is left to be stopped but its last message."""
+        self._finishing = True
+
     def _end(self, cause: BaseException) -> None:
-        if self._cause is None and self._task is not None:
+        if self._cause is None and self._task is not None and not self._finishing:
             self._cause = cause
             self._task.cancel()
 
-    async def _stop(self, watcher: asyncio.Task[None]) -> bool:
-        """End the waiting: whoever calls `receive` next must find nobody else in it. True: ours was delivered here."""
+    async def _stop(self, watcher: "asyncio.Task[None]") -> bool:
+        """End the waiting: whoever calls `receive` next must find nobody else in it. True: we were cancelled here."""
         watcher.cancel()
-        delivered = False
         if not watcher.done():
             try:
                 await asyncio.wait([watcher])
             except asyncio.CancelledError:
-                if self._cause is None:
-                    raise
-                delivered = True
-        if watcher.done() and not watcher.cancelled() and (failure := watcher.exception()) is not None:
-            raise failure
-        return delivered
+                return True
+        return False
 
-    def _watch(self) -> None:
-        self._watcher = self._loop.create_task(self._wait())
+    def _watch(self, receive: Receive) -> None:
+        self._watcher = self._loop.create_task(self._wait(receive))
 
-    async def _wait(self) -> None:
-        while True:
-            message = await self._receive()
-            if message["type"] in ("http.disconnect", "websocket.disconnect"):
-                self._end(CallerLeft())
-                return
+    async def _wait(self, receive: Receive) -> None:
+        try:
+            while True:
+                message = await receive()
+                if message["type"] in ("http.disconnect", "websocket.disconnect"):
+                    self._end(CallerLeft())
+                    return
+        except Exception as broken:  # noqa: BLE001 - whatever it is, it is raised where the work is
+            self._end(broken)
+
+
+async def _delivered() -> bool:
+    """Whether a cancellation that was asked for in the very moment the work ended comes now; it may not linger."""
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        return True
+    return False

@@ -70,17 +70,15 @@ class TokenDirectory:
         self.storage = storage
         self._tokens: TTLCache[bytes, tuple[Token, User]] = TTLCache(size, max_age, monotonic)
         self._users: TTLCache[str, User] = TTLCache(size, max_age, monotonic)
-
-    def known(self, digest: bytes) -> bool:
-        """Whether this digest was looked up with success lately."""
-        return digest in self._tokens
+        self._generation = 0
 
     async def token(self, digest: bytes) -> tuple[Token, User] | None:
         """Token and owner, whatever their state; None when there is no such token."""
         found = self._tokens.get(digest)
         if found is None:
+            generation = self._generation
             found = await self.storage.tokens.find(digest)
-            if found is not None:
+            if found is not None and generation == self._generation:  # what was read before a change is not kept
                 self._tokens[digest] = found
         return found
 
@@ -88,12 +86,15 @@ class TokenDirectory:
         """The user of this name, created when nobody has seen it yet: with `group` and `quota` units granted."""
         user = self._users.get(name)
         if user is None:
+            generation = self._generation
             user = await self.storage.users.find(name) or await self._create(name, group, quota)
-            self._users[name] = user
+            if generation == self._generation:
+                self._users[name] = user
         return user
 
     def forget(self) -> None:
         """Look everything up anew."""
+        self._generation += 1
         self._tokens.clear()
         self._users.clear()
 

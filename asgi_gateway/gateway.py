@@ -65,9 +65,9 @@ class Gateway:
     `settings` hold everything that a file can say; `channels`, `users` and `tokens` are added to them, as records of
     `asgi_gateway.config` and `asgi_gateway.storage` or as mappings with the keys of the file.
     `storage` is a storage or its URL (default: the settings' one, or memory where there are no settings).
-    `identify(scope)` names callers by the host.s own login. `fallback` gets every path that is none of ours.
+    `identify(scope)` names callers by the host's own login. `fallback` gets every path that is none of ours.
     `transport` and `socket_transport` reach the upstreams.
-    `layers` replaces options of layers of `STACK`, by class; None leaves one out.
+    `layers` replaces options of layers of `STACK`, by class; None leaves one out (`ValueError` where others need it).
     `registry` collects metrics, `access_log` takes access records. `metrics` counts exchanges, None where they are off.
 
     Raises `ConfigurationError` when the settings cannot work.
@@ -95,17 +95,21 @@ class Gateway:
         self.storage: Storage = open_storage(storage) if isinstance(storage, str) else storage
         self.directory = Directory(self.storage, _catalogue(self.settings))
         self.fallback = fallback
-        self.relay = Relay(transport=transport, socket_transport=socket_transport)
+        self.relay = Relay(
+            transport=transport, socket_transport=socket_transport, ping=float(self.settings.server.ping)
+        )
         self._registry = registry
         self.metrics = self._make_metrics() if self.settings.server.metrics != "off" else None
         options = self._options(identify, access_log)
         for layer, changed in (layers or {}).items():
+            if layer not in STACK:
+                raise ValueError(f"{layer!r} is no layer of the stack")
             options[layer] = None if changed is None else {**(options.get(layer) or {}), **changed}
         outer = _layers(options, STACK[:3])
         self._app = compose(self.relay, _layers(options, STACK))
         self._models = compose(ModelList(self.directory), outer)
         self._account = compose(AccountEndpoint(self.storage), outer)
-        self._refuse = compose(_Refusing(self._refusal), outer[:2])
+        self._outermost = _layers(options, STACK[:2])
         self._health = Health(
             ready=self._check_ready,
             render=self._expose if self.metrics is not None else None,
@@ -139,20 +143,35 @@ class Gateway:
         async with self._opening:
             if self._opened:
                 return
-            await self.storage.open()
-            await declare(self.settings, self.storage)
-            await self._upkeep.start()
+            try:
+                await self.storage.open()
+                await declare(self.settings, self.storage)
+                await self._upkeep.start()
+            except BaseException:
+                await self.storage.close()
+                raise
             self._opened = True
             self._draining = False
 
     async def close(self) -> None:
-        """Stop the upkeep, drop idle connections, finish what the ledger has queued. Safe to call twice."""
-        if not self._opened:
-            return
-        self._opened = False
-        await self._upkeep.stop()
-        await self.relay.close()
-        await self.storage.close()
+        """End what is still under way, stop the upkeep, drop idle connections, finish what the ledger has queued.
+
+        From then on everything is refused with 503, until `open` is called again. Safe to call twice.
+        """
+        if self._opened and self._under_way:
+            await self.drain(0.0)
+        if self._opened:
+            self._opened = False
+            self._draining = True
+            self._opening = self._idle = None  # they belong to this event loop, the next opening perhaps to another
+            await self._finish()
+
+    async def _finish(self) -> None:
+        try:
+            await self._upkeep.stop()
+            await self.relay.close()
+        finally:
+            await self.storage.close()
 
     async def run_lifespan(self, scope: Scope, receive: Receive, send: Send, inner: ASGIApp | None = None) -> None:
         """Answer a server's `lifespan` scope; `inner` is an app whose own lifespan runs within ours, if it has one."""
@@ -184,9 +203,11 @@ class Gateway:
         """
         self.begin_drain()
         if not await self._idle_within(seconds):
-            ended = self.relay.interrupt(ServiceUnavailable("The gateway is shutting down.", code="shutting_down"))
-            logger.warning("drained: %d open exchanges were ended", ended)
-            await self._idle_within(LEAVE_TIME)
+            error = ServiceUnavailable("The gateway is shutting down.", code="shutting_down")
+            logger.warning("drained: %d open exchanges were ended", self.relay.interrupt(error))
+            deadline = asyncio.get_running_loop().time() + LEAVE_TIME
+            while not await self._idle_within(0.1) and asyncio.get_running_loop().time() < deadline:
+                self.relay.interrupt(error)  # those that came to the relay only now
         if self._opened:
             await self.storage.ledger.drain()
 
@@ -196,15 +217,16 @@ class Gateway:
             await self._own(scope, receive, send)
             return
         inner, exchange = begun
-        if not self._opened:
-            await self.open()
-        if exchange.operation is Operation.MODELS:
-            await self._models(inner, receive, send)
-            return
         if scope["type"] == "websocket":
             await receive()  # websocket.connect: the layers decide before anything is accepted
-        if self._draining:
-            await self._refuse(inner, receive, send)
+        listing = exchange.operation is Operation.MODELS
+        if not self._opened or (self._draining and not listing):
+            refusal = await self._unready()
+            if refusal is not None:
+                await self._refuse(refusal, inner, receive, send)
+                return
+        if listing:
+            await self._models(inner, receive, send)
             return
         self._under_way += 1
         try:
@@ -219,10 +241,12 @@ class Gateway:
         path = path_of(scope)
         method = scope.get("method")
         if method == "GET" and path.rstrip("/") in ACCOUNT_PATHS:
-            if not self._opened:
-                await self.open()
             inner, _ = Exchange.enter(scope, Operation.ACCOUNT, DIALECTS["openai_chat"])
-            await self._account(inner, receive, send)
+            refusal = None if self._opened else await self._unready()
+            if refusal is not None:
+                await self._refuse(refusal, inner, receive, send)
+            else:
+                await self._account(inner, receive, send)
         elif self.fallback is not None:
             await self.fallback(scope, receive, send)
         elif method == "GET" and path in HEALTH_PATHS:
@@ -231,13 +255,24 @@ class Gateway:
             if scope["type"] == "websocket":
                 await receive()
             inner, _ = Exchange.enter(scope, Operation.UNKNOWN, DIALECTS["openai_chat"])
-            await self._refuse(inner, receive, send)
-
-    def _refusal(self, scope: Scope) -> GatewayError:
-        if Exchange.of(scope).operation is Operation.UNKNOWN:
             target = f"{scope.get('method', 'WebSocket')} {scope['path']}"
-            return InvalidRequest(f"Unknown request URL: {target}.", status=404, code="unknown_url")
-        return ServiceUnavailable("The gateway is shutting down.", code="shutting_down")
+            unknown = InvalidRequest(f"Unknown request URL: {target}.", status=404, code="unknown_url")
+            await self._refuse(unknown, inner, receive, send)
+
+    async def _unready(self) -> GatewayError | None:
+        """Why no work is taken now. A gateway that was never opened opens itself."""
+        if not self._draining:
+            try:
+                await self.open()
+            except GatewayError as reason:
+                return reason
+        if self._draining:
+            return ServiceUnavailable("The gateway is shutting down.", code="shutting_down")
+        return None
+
+    async def _refuse(self, error: GatewayError, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with an error, counted, recorded and rendered like any other."""
+        await compose(_Refusing(error), self._outermost)(scope, receive, send)
 
     async def _check_ready(self) -> None:
         if self._draining:
@@ -249,7 +284,9 @@ class Gateway:
     async def _idle_within(self, seconds: float) -> bool:
         if self._under_way == 0:
             return True
-        self._idle = asyncio.Event()
+        if self._idle is None:
+            self._idle = asyncio.Event()
+        self._idle.clear()
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -306,13 +343,13 @@ class Gateway:
 
 
 class _Refusing:
-    """A terminal app that refuses everything, with what `reason` says of it."""
+    """A terminal app that refuses everything."""
 
-    def __init__(self, reason: Callable[[Scope], GatewayError]) -> None:
-        self.reason = reason
+    def __init__(self, error: GatewayError) -> None:
+        self.error = error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise self.reason(scope)
+        raise self.error
 
 
 def _layers(

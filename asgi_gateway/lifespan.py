@@ -15,6 +15,9 @@ __all__ = ["run_lifespan"]
 
 logger = logging.getLogger("asgi_gateway")
 
+LAST_WORDS = 1.0
+"""Seconds that an inner app may take to return after its last answer."""
+
 
 async def run_lifespan(
     scope: Scope,
@@ -34,16 +37,28 @@ async def run_lifespan(
         await send({"type": "lifespan.startup.failed", "message": f"asgi_gateway: {reason}"})
         return
     host = _Inner(inner, scope)
-    answer = await host.ask("startup")
-    if answer["type"] == "lifespan.startup.failed":
+    try:
+        answer = await host.ask("startup")
+        if answer["type"] != "lifespan.startup.failed":
+            await send(answer)
+            await receive()  # lifespan.shutdown
+            answer = await host.ask("shutdown")
+        await host.ended()
+    finally:
+        host.abandon()
+        failure = await _failure_of(stop)
+    if failure is not None and answer["type"] == "lifespan.shutdown.complete":
+        answer = {"type": "lifespan.shutdown.failed", "message": f"asgi_gateway: {failure}"}
+    await send(answer)
+
+
+async def _failure_of(stop: Callable[[], Awaitable[None]]) -> Exception | None:
+    try:
         await stop()
-        await send(answer)
-        return
-    await send(answer)
-    await receive()  # lifespan.shutdown
-    answer = await host.ask("shutdown")
-    await stop()
-    await send(answer)
+    except Exception as failure:  # as above: the server waits for an answer
+        logger.exception("the gateway could not stop")
+        return failure
+    return None
 
 
 class _Inner:
@@ -64,7 +79,20 @@ class _Inner:
         if answer.done():
             return answer.result()
         answer.cancel()
-        if (failure := self._task.exception()) is not None:
-            logger.debug("the inner app does not support the lifespan protocol: %r", failure)
+        logger.debug("the inner app does not support the lifespan protocol: %r", _error_of(self._task))
         self._task = None
         return complete
+
+    async def ended(self) -> None:
+        """Let the app return after its last answer."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=LAST_WORDS)
+
+    def abandon(self) -> None:
+        """End an app that goes on although its lifespan is over."""
+        if self._task is not None and not self._task.cancel() and (failure := _error_of(self._task)) is not None:
+            logger.warning("the inner app failed after its lifespan: %r", failure)
+
+
+def _error_of(task: "asyncio.Future[None]") -> BaseException | None:
+    return None if task.cancelled() else task.exception()

@@ -16,6 +16,8 @@ __all__ = ["HEALTH_PATHS", "Health"]
 
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
+FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
+
 
 class Health:
     """A terminal app for the paths in `HEALTH_PATHS`.
@@ -55,6 +57,9 @@ class Health:
 
 
 def _is_local(scope: Scope) -> bool:
+    """Whether the request was made on this machine. What a proxy here forwards was made elsewhere."""
+    if any(name in FORWARDED for name, _ in scope["headers"]):
+        return False
     client = scope.get("client")
     if client is None:
         return True  # a Unix socket

@@ -4,7 +4,6 @@ https://platform.openai.com/docs/api-reference/models
 """
 
 from typing import ClassVar
-from urllib.parse import unquote
 
 from asgi_gateway.directory import Catalogue, CatalogueHolder
 from asgi_gateway.endpoints.answer import send_json
@@ -17,7 +16,7 @@ __all__ = ["ModelList", "models_for"]
 CREATED = 1_700_000_000
 """Clients require a time; channels do not say when a model was made."""
 
-PREFIX = "/v1/models/"
+PATH = "/v1/models"
 
 
 class ModelList:
@@ -32,11 +31,10 @@ class ModelList:
         exchange = Exchange.of(scope)
         assert exchange.caller is not None  # `compose` checked that somebody writes it
         names = models_for(exchange.caller, self.directory.catalogue)
-        path = path_of(scope)
-        if not path.startswith(PREFIX):
+        wanted = path_of(scope)[len(PATH) :].strip("/")  # percent-decoded by the server; a name may hold slashes
+        if not wanted:
             await send_json(send, {"object": "list", "data": [_entry(name) for name in names]})
             return
-        wanted = unquote(path[len(PREFIX) :])
         if wanted not in names:
             raise ModelNotFound(f"The model `{wanted}` does not exist or you do not have access to it.", param="model")
         await send_json(send, _entry(wanted))

@@ -5,14 +5,18 @@ Inside errors, outside the body: nobody without a key makes us read one. Needs n
 The key is looked for in `Authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `?key=`, `mj-api-secret` and the
 WebSocket subprotocol `openai-insecure-api-key.…`; with or without `sk-`. It is found by its SHA-256 digest.
 Unknown, disabled and expired keys run the same statements and get the same bytes.
-Failed attempts are limited per address; a key that worked lately goes on working meanwhile.
+
+Keys that fail are counted per address (an IPv6 address by its /64). Once an address has used its attempts up, keys
+from there are refused with 429 and not looked up any more, except those that worked before; identities go on working.
+A request without any key is refused, and counts for nothing: it guesses nothing and costs no look-up.
 """
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from inspect import isawaitable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import ClassVar
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from time import monotonic
+from typing import ClassVar, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from asgi_gateway.directory import TokenDirectory
@@ -31,6 +35,13 @@ Identify = Callable[[Scope], Awaitable[Identity | None] | Identity | None]
 
 SOCKET_KEY = "openai-insecure-api-key."
 KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key", b"mj-api-secret"})
+
+REMEMBERED = 10_000
+"""How many keys that worked, and how many addresses that used their attempts up, are remembered at most."""
+
+Network = IPv4Network | IPv6Network
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class AuthenticationMiddleware:
@@ -64,6 +75,9 @@ class AuthenticationMiddleware:
         self.identify = identify
         self.identity_quota = identity_quota
         self.origins = frozenset(origins)
+        self._worked: dict[bytes, None] = {}  # digests of keys, the oldest first
+        self._blocked: dict[str, float] = {}  # addresses, and until when
+        self._networks: dict[tuple[str, ...], tuple[Network, ...]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange | None = scope.get(SCOPE_KEY)
@@ -71,21 +85,32 @@ class AuthenticationMiddleware:
             await enter(self, self.app, scope, receive, send)
             return
         key = key_of(scope)
-        caller = await self._by_token(key, exchange.address) if key else None
+        refusal: Unauthenticated | RateLimited | None = None
+        caller = None
+        if key:
+            digest = digest_of(key)
+            refusal = self._blockade(exchange.address, digest) if self._blocked else None
+            if refusal is None:
+                caller = await self._by_token(digest, exchange.address)
         if caller is None and self.identify is not None:
             caller = await self._by_host(scope)
         if caller is None:
-            raise await self._refusal(exchange.address, given=bool(key))
+            if refusal is None:
+                refusal = await self._failed(exchange.address) if key else _no_key()
+            raise refusal
         exchange.caller = caller
         await self.app(scope, receive, send)
 
-    async def _by_token(self, key: str, address: str) -> Caller | None:
-        found = await self.tokens.token(digest_of(key))
+    async def _by_token(self, digest: bytes, address: str) -> Caller | None:
+        found = await self.tokens.token(digest)
         if found is None or not _is_good(*found):
+            self._worked.pop(digest, None)
             return None
         token, user = found
-        if token.networks and not _within(address, token.networks):
+        if token.networks and not self._within(address, token.networks):
             raise PermissionDenied("This key may not be used from this network.", code="network_not_allowed")
+        if digest not in self._worked:
+            _remember(self._worked, digest, None)
         return Caller(user=user, token=token, group=token.group or user.group, models=token.models)
 
     async def _by_host(self, scope: Scope) -> Caller | None:
@@ -101,6 +126,8 @@ class AuthenticationMiddleware:
         if by_cookie and (scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")):
             self._check_origin(scope, headers)
         user = await self.tokens.user(identity.user, identity.group, self.identity_quota)
+        if user.role == "root":  # a host's user of that name is not the deployer, whose quota has no end
+            raise PermissionDenied("The deployer's own user cannot be named by the host.", code="user_not_allowed")
         if not user.enabled:
             return None
         return Caller(user=user, group=identity.group or user.group, models=identity.models)
@@ -109,23 +136,45 @@ class AuthenticationMiddleware:
         """A browser sends cookies for foreign pages too, but it never lies about the page's origin."""
         origin = headers.get(b"origin", b"").decode("latin-1")
         own = headers.get(b"host", b"").decode("latin-1")
-        if not origin or (urlsplit(origin).netloc != own and origin not in self.origins):
+        if not origin or (_host_of(origin) != own.lower() and origin not in self.origins):
             raise PermissionDenied("A session needs a same-origin request.", code="origin_not_allowed")
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if scope["type"] == "http" and kind not in (b"application/json", b"multipart/form-data"):
             raise PermissionDenied("A session needs a JSON or multipart body.", code="content_type_not_allowed")
 
-    async def _refusal(self, address: str, *, given: bool) -> Unauthenticated | RateLimited:
+    def _blockade(self, address: str, digest: bytes) -> RateLimited | None:
+        """The refusal of a key that is not looked up: its address used its attempts up, and it never worked."""
+        if digest in self._worked:
+            return None
+        source = _source(address)
+        left = self._blocked.get(source, 0.0) - monotonic()
+        if left > 0:
+            return _too_many(left)
+        self._blocked.pop(source, None)
+        return None
+
+    async def _failed(self, address: str) -> Unauthenticated | RateLimited:
+        """Count a key that failed, and say so."""
         if self.windows is not None and address:
             limit, seconds = self.failures
-            verdict = await self.windows.acquire([Hit(f"failures:{address}", limit, seconds)])
+            source = _source(address)
+            verdict = await self.windows.acquire([Hit(f"failures:{source}", limit, seconds)])
             if isinstance(verdict, Refusal):
-                return RateLimited("Too many failed attempts from this address.", retry_after=verdict.retry_after)
-        if not given:
-            return Unauthenticated(
-                "You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.", code=None
-            )
+                _remember(self._blocked, source, monotonic() + verdict.retry_after)
+                return _too_many(verdict.retry_after)
         return Unauthenticated("Incorrect API key provided.")
+
+    def _within(self, address: str, networks: tuple[str, ...]) -> bool:
+        try:
+            ip = ip_address(address)
+        except ValueError:  # no address (a Unix socket): a token bound to networks is then of no use
+            return False
+        allowed = self._networks.get(networks)
+        if allowed is None:
+            allowed = tuple(ip_network(network, strict=False) for network in networks)
+            _remember(self._networks, networks, allowed)
+        mapped = getattr(ip, "ipv4_mapped", None)
+        return any(ip in network or (mapped is not None and mapped in network) for network in allowed)
 
 
 def key_of(scope: Scope) -> str:
@@ -157,11 +206,39 @@ def _is_good(token: Token, user: User) -> bool:
     return token.enabled and user.enabled and not expired
 
 
-def _within(address: str, networks: tuple[str, ...]) -> bool:
+def _no_key() -> Unauthenticated:
+    return Unauthenticated("You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY.")
+
+
+def _too_many(seconds: float) -> RateLimited:
+    return RateLimited("Too many failed attempts from this address.", retry_after=seconds)
+
+
+def _source(address: str) -> str:
+    """Under what an address is counted: a /64 is usually one subscriber, who has all of it to try keys from."""
+    if ":" not in address:
+        return address
     try:
         ip = ip_address(address)
-    except ValueError:  # no address (a Unix socket): a token bound to networks is then of no use
-        return False
-    allowed: list[IPv4Network | IPv6Network] = [ip_network(network, strict=False) for network in networks]
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return any(ip in network or (mapped is not None and mapped in network) for network in allowed)
+    except ValueError:
+        return address
+    if not isinstance(ip, IPv6Address):
+        return address
+    mapped = ip.ipv4_mapped
+    return str(mapped) if mapped is not None else str(ip_network((int(ip) >> 64 << 64, 64)))
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port of an origin, None of one that has none ("null") or is malformed."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
+
+
+def _remember(kept: dict[K, V], key: K, value: V) -> None:
+    """Add to what is remembered, in place of the oldest where there is no room."""
+    kept.pop(key, None)
+    if len(kept) >= REMEMBERED:
+        del kept[next(iter(kept))]
+    kept[key] = value

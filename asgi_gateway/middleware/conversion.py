@@ -77,7 +77,7 @@ class _TappedSend:
             exchange = self._exchange
             assert exchange.outline is not None
             self._tap = exchange.dialect.tap(exchange.outline, stream=stream, withhold_usage=self._withhold and stream)
-            message = {**message, "headers": [*message["headers"], NOTHING_LOST]}
+            message = {**message, "headers": [*message.get("headers", ()), NOTHING_LOST]}
         await self._send(message)
 
     def note(self) -> None:

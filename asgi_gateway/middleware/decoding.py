@@ -1,22 +1,36 @@
 """Undoes `content-encoding` piece by piece, never producing much more than a limit at once.
 
-A bomb is stopped by the count of what came out, before it is all there.
+A bomb is stopped by the count of what came out, before it is all there; so is one layer of several.
 """
 
 import zlib
 from typing import Protocol
 
-from asgi_gateway.errors import InvalidRequest
+from asgi_gateway.errors import InvalidRequest, PayloadTooLarge
 
-__all__ = ["Decoder", "decoder"]
+__all__ = ["Decoder", "decoder", "too_large"]
 
 STEP = 1 << 16
 
+ZSTD_PIECE = 256
+"""Bytes fed to the zstd decoder at once: a block of 4 bytes can stand for 128 KiB (RFC 8878, 3.1.1.2)."""
+
+ZSTD_WINDOW = 1 << 23
+"""What a decoder of HTTP content needs at most (RFC 9659); a frame that asks for more is refused."""
+
 
 class Decoder(Protocol):
-    """Takes encoded pieces, gives decoded ones. Raises `ValueError` for what is not of its encoding."""
+    """Takes encoded pieces, gives decoded ones.
+
+    Raises `ValueError` for what is not of its encoding, `PayloadTooLarge` where more than its limit comes out at once.
+    """
 
     def feed(self, data: bytes, *, last: bool) -> bytes: ...
+
+
+def too_large(limit: int) -> PayloadTooLarge:
+    """The error of a body above its limit."""
+    return PayloadTooLarge(f"The request body is larger than {limit} bytes, counted after decompression.")
 
 
 class _Identity:
@@ -24,46 +38,71 @@ class _Identity:
         return data
 
 
-class _Zlib:
-    """gzip (RFC 1952, also of several members), zlib and raw deflate (RFC 1950, 1951: both are sent as `deflate`)."""
+class _Gzip:
+    """gzip (RFC 1952), also of several members."""
 
-    def __init__(self, limit: int, window: int) -> None:
+    window = 16 + zlib.MAX_WBITS
+
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._window = window
-        self._inflate = zlib.decompressobj(window)
-        self._begun = False
+        self._inflate = zlib.decompressobj(self.window)
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
         out = bytearray()
         while data:
-            if self._inflate.eof:  # a further member
-                if self._window in (-zlib.MAX_WBITS, zlib.MAX_WBITS):
-                    raise ValueError("data after its end")
-                self._inflate = zlib.decompressobj(self._window)
+            if self._inflate.eof:
+                self._next()
             try:
                 out += self._inflate.decompress(data, STEP)
             except zlib.error as broken:
-                if self._begun or self._window != zlib.MAX_WBITS:
-                    raise ValueError(str(broken)) from broken
-                self._window = -zlib.MAX_WBITS  # a raw deflate stream, as some clients send
-                self._inflate = zlib.decompressobj(self._window)
-                continue
-            self._begun = True
+                raise ValueError(str(broken)) from broken
             data = self._inflate.unconsumed_tail or self._inflate.unused_data
             if len(out) > self._limit:
-                return bytes(out)
+                raise too_large(self._limit)
         if last:
-            out += self._inflate.flush()
+            out += self._inflate.flush()  # no more than the few bytes of one unfinished copy
             if not self._inflate.eof:
                 raise ValueError("it ends too soon")
         return bytes(out)
+
+    def _next(self) -> None:
+        self._inflate = zlib.decompressobj(self.window)
+
+
+class _Deflate(_Gzip):
+    """zlib (RFC 1950), and the raw deflate (RFC 1951) that some clients send under the same name."""
+
+    window = zlib.MAX_WBITS
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._first: bytes | None = b""  # until two bytes tell which of the two it is
+
+    def feed(self, data: bytes, *, last: bool) -> bytes:
+        if self._first is not None:
+            data = self._first + data
+            if len(data) < 2 and not last:
+                self._first = data
+                return b""
+            self._first = None
+            if not _is_zlib(data):
+                self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        return super().feed(data, last=last)
+
+    def _next(self) -> None:
+        raise ValueError("data after its end")
+
+
+def _is_zlib(data: bytes) -> bool:
+    """Whether these bytes begin with a zlib header (RFC 1950, 2.2)."""
+    return len(data) >= 2 and data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
 
 
 class _Brotli:
     """Brotli (RFC 7932)."""
 
     def __init__(self, limit: int) -> None:
-        import brotli
+        import brotli  # type: ignore[import-untyped]  # it has no type information
 
         self._limit = limit
         self._error = brotli.error
@@ -72,12 +111,15 @@ class _Brotli:
     def feed(self, data: bytes, *, last: bool) -> bytes:
         out = bytearray()
         try:
-            out += self._inflate.process(data, output_buffer_limit=STEP)
-            while not self._inflate.can_accept_more_data() and len(out) <= self._limit:
+            if data:
+                out += self._inflate.process(data, output_buffer_limit=STEP)
+            while not self._inflate.can_accept_more_data():
                 out += self._inflate.process(b"", output_buffer_limit=STEP)
+                if len(out) > self._limit:
+                    raise too_large(self._limit)
         except self._error as broken:
             raise ValueError(str(broken)) from broken
-        if last and len(out) <= self._limit and not self._inflate.is_finished():
+        if last and not self._inflate.is_finished():
             raise ValueError("it ends too soon")
         return bytes(out)
 
@@ -90,17 +132,16 @@ class _Zstandard:
 
         self._limit = limit
         self._error = zstandard.ZstdError
-        self._make = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj
+        self._make = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj
         self._inflate = self._make()
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
         out = bytearray()
         try:
-            # Small steps in bound what one of them can produce before it is counted.
-            for offset in range(0, len(data), 1024):
-                self._step(data[offset : offset + 1024], out)
+            for offset in range(0, len(data), ZSTD_PIECE):
+                self._step(data[offset : offset + ZSTD_PIECE], out)
                 if len(out) > self._limit:
-                    return bytes(out)
+                    raise too_large(self._limit)
         except self._error as broken:
             raise ValueError(str(broken)) from broken
         if last and not self._inflate.eof:
@@ -146,9 +187,9 @@ def _one(name: bytes, limit: int) -> Decoder:
         case b"identity":
             return _Identity()
         case b"gzip" | b"x-gzip":
-            return _Zlib(limit, 16 + zlib.MAX_WBITS)
+            return _Gzip(limit)
         case b"deflate":
-            return _Zlib(limit, zlib.MAX_WBITS)
+            return _Deflate(limit)
         case b"br":
             return _Brotli(limit)
         case b"zstd":

@@ -39,11 +39,13 @@ class ErrorMiddleware:
                 return
             scope = begun[0]
         start: Message | None = None
+        last: Message | None = None
 
         async def noting_send(message: Message) -> None:
-            nonlocal start
+            nonlocal start, last
             if start is None:
                 start = message
+            last = message
             await send(message)
 
         try:
@@ -51,16 +53,26 @@ class ErrorMiddleware:
         except CallerLeft:
             return  # nobody is there to be answered
         except GatewayError as error:
-            if scope["type"] == "websocket":
-                await refuse_socket(scope, send, error, accepted=start is not None)
-            elif start is None:
-                await _answer(scope, send, error)
-            elif _is_event_stream(start):
-                event = Exchange.of(scope).dialect.write_error_event(error)
-                await send({"type": "http.response.body", "body": event, "more_body": False})
-            else:
-                logger.warning("request %s: answer cut after it began: %s", Exchange.of(scope).request_id, error.code)
-                raise ResponseAborted(error.message) from error
+            if last is not None and _ends(last):
+                logger.warning("request %s failed after its answer: %s", Exchange.of(scope).request_id, error)
+                return
+            try:
+                await _render(scope, send, error, start)
+            except OSError:
+                return  # ASGI spec 2.4: the caller has disconnected
+
+
+async def _render(scope: Scope, send: Send, error: GatewayError, start: Message | None) -> None:
+    if scope["type"] == "websocket":
+        await refuse_socket(scope, send, error, accepted=start is not None)
+    elif start is None:
+        await _answer(scope, send, error)
+    elif _is_event_stream(start):
+        event = Exchange.of(scope).dialect.write_error_event(error)
+        await send({"type": "http.response.body", "body": event, "more_body": False})
+    else:
+        logger.warning("request %s: answer cut after it began: %s", Exchange.of(scope).request_id, error.code)
+        raise ResponseAborted(error.message) from error
 
 
 async def _answer(scope: Scope, send: Send, error: GatewayError) -> None:
@@ -82,6 +94,14 @@ async def refuse_socket(scope: Scope, send: Send, error: GatewayError, *, accept
     # A close frame's reason is at most 123 bytes (RFC 6455, 5.5).
     reason = error.message.encode()[:123].decode(errors="ignore")
     await send({"type": "websocket.close", "code": code, "reason": reason})
+
+
+def _ends(message: Message) -> bool:
+    """Whether nothing may follow this message."""
+    kind = message["type"]
+    if kind in ("http.response.body", "websocket.http.response.body"):
+        return not message.get("more_body", False)
+    return bool(kind == "websocket.close")
 
 
 def _is_event_stream(start: Message) -> bool:

@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import ClassVar, Literal
 
 from asgi_gateway.directory import CatalogueHolder
-from asgi_gateway.errors import CallerLeft, GatewayError, UnpricedModel
+from asgi_gateway.errors import CallerLeft, GatewayError, ServiceUnavailable, UnpricedModel
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.pricing import Tariff, settle_usage
@@ -79,7 +79,15 @@ class QuotaMiddleware:
             raise
         finally:
             exchange.settlement = _settlement(exchange, tariff, prompt_bytes, failure)
-            self.ledger.settle(reservation, exchange.settlement).add_done_callback(_tell_failure)
+            self._settle(reservation, exchange.settlement)
+
+    def _settle(self, reservation: Reservation, settlement: Settlement) -> None:
+        try:
+            self.ledger.settle(reservation, settlement).add_done_callback(_tell_failure)
+        except ServiceUnavailable as reason:
+            # The storage was closed before the exchange was over. The caller has its answer or its error already;
+            # the reservation is closed by recovery.
+            logger.error("the settlement of %s was not taken: %s", reservation.request_id, reason)
 
     def _tariff(self, exchange: Exchange) -> Tariff:
         assert exchange.model is not None and exchange.caller is not None  # `compose` checked that somebody writes them

@@ -1,24 +1,30 @@
 """Limits requests, answered requests, tokens and open requests, by any number of rules.
 
 Outside quota, so that nothing is reserved for what is refused. Needs `model` and, for rules per token, user or group,
-`caller`; uses `usage` once the inside returned; writes nothing.
+`caller`; uses `usage`, `output_estimate`, `settlement`, `outcome` once the inside returned; writes nothing.
 
 All rules of a request are decided at once: a refused request uses nothing up.
-Tokens are taken by an estimate and corrected by the real usage; an unanswered request gives `successes` back.
+Tokens are taken by an estimate and corrected by what the exchange is charged for, or by the usage where nothing is
+charged; an unanswered request gives `successes` back.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from asgi_gateway.config.settings import RateLimit
-from asgi_gateway.errors import RateLimited
+from asgi_gateway.errors import RateLimited, ServiceUnavailable
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
 from asgi_gateway.middleware.entry import enter
+from asgi_gateway.policies.pricing import settle_usage
 from asgi_gateway.policies.windows import parse_rate
 from asgi_gateway.storage.protocols import Admission, Hit, Refusal, Slot, Windows
+from asgi_gateway.storage.records import Outcome
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["RateLimitMiddleware"]
+
+logger = logging.getLogger("asgi_gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +101,15 @@ class RateLimitMiddleware:
             if hit.key.endswith(":successes") and not answered:
                 costs[hit.key] = 0
             elif hit.key.endswith(":tokens"):
-                usage = exchange.usage
-                costs[hit.key] = 0 if usage is None else usage.total_input + usage.total_output
-        if costs:
-            await self.windows.correct(admission, costs)
-        if admission.slots:
-            await self.windows.release(admission)
+                costs[hit.key] = _tokens_used(exchange)
+        try:
+            if costs:
+                await self.windows.correct(admission, costs)
+        except ServiceUnavailable as reason:  # the answer went well, and its estimate stands until it expires
+            logger.warning("the limits were not corrected: %s", reason)
+        finally:
+            if admission.slots:
+                await self.windows.release(admission)
 
 
 def _read(index: int, rule: RateLimit) -> _Limit:
@@ -136,6 +145,22 @@ def _tokens_expected(exchange: Exchange) -> int:
     size = exchange.body.size if exchange.body is not None else 0
     outline = exchange.outline
     return -(-size // 3) + ((outline.max_output or 0) * outline.choices if outline is not None else 0)
+
+
+def _tokens_used(exchange: Exchange) -> int:
+    """The tokens that count in the end: also of an answer without a usage, or one that the caller left."""
+    settlement = exchange.settlement
+    if settlement is not None:
+        usage = settlement.usage
+    else:
+        usage = settle_usage(
+            exchange.outcome or Outcome.REFUSED,
+            exchange.usage,
+            prompt_bytes=exchange.body.size if exchange.body is not None else 0,
+            output_estimate=exchange.output_estimate,
+            reached_upstream=exchange.reached_upstream,
+        )
+    return usage.total_input + usage.total_output
 
 
 def _refused(refusal: Refusal) -> RateLimited:

@@ -2,7 +2,7 @@
 
 Outside routing, which picks again for each attempt and leaves out what was tried.
 Inside quota: one call is charged once.
-Uses `route` once the inside returned; writes `attempts`.
+Needs `body`, which each attempt reads from its beginning; uses `route` once the inside returned; writes `attempts`.
 
 When all fail the caller sees the last real error, not that no channel is left.
 A caller who leaves while we wait for the next attempt ends it.
@@ -13,8 +13,9 @@ from time import perf_counter
 from typing import ClassVar, Protocol
 
 from asgi_gateway.departure import Departure
-from asgi_gateway.errors import CallerLeft, GatewayError, NoChannelAvailable, UpstreamError
+from asgi_gateway.errors import GatewayError, NoChannelAvailable, UpstreamError
 from asgi_gateway.exchange import SCOPE_KEY, Attempt, Exchange
+from asgi_gateway.middleware.body import behind, replay
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.retry import RetryPolicy
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,9 +32,12 @@ class Decision(Protocol):
 
 
 class RetryMiddleware:
-    """Tries up to `attempts` channels. `policy` decides; by default a `RetryPolicy` of that many attempts."""
+    """Tries up to `attempts` channels. `policy` decides; by default a `RetryPolicy` of that many attempts.
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    Where no layer outside has read the body there is one attempt: a second would find it gone.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"body"})
     uses_after: ClassVar[frozenset[str]] = frozenset({"route"})
     writes: ClassVar[frozenset[str]] = frozenset({"attempts"})
 
@@ -55,24 +59,27 @@ class RetryMiddleware:
             released = True
             await send(message)
 
+        body = exchange.body
+        final = body is None and scope["type"] == "http"
         failure: GatewayError | None = None
         number = 0
         while True:
             number += 1
             began = perf_counter()
-            exchange.route = None
+            tried, exchange.route = exchange.route, None
             try:
-                await self.app(scope, receive, noting_send)
+                await self.app(scope, receive if body is None else replay(body, receive), noting_send)
             except GatewayError as error:
                 if failure is not None and isinstance(error, NoChannelAvailable) and exchange.route is None:
+                    exchange.route = tried
                     raise failure from error  # nothing is left to try: the last real error says more
                 _note(exchange, began, error)
-                delay = None if released else self.policy.decide(error, number)
+                delay = None if released or final else self.policy.decide(error, number)
                 if delay is None:
                     raise
                 failure = error
-            except BaseException:
-                _note(exchange, began, None, abandoned=True)
+            except BaseException as error:
+                _note(exchange, began, error)
                 raise
             else:
                 _note(exchange, began, None)
@@ -82,23 +89,18 @@ class RetryMiddleware:
 
 
 async def _wait(delay: float, receive: Receive) -> None:
-    async with Departure(receive, patience=0):
+    async with Departure(behind(receive), patience=0):
         await asyncio.sleep(delay)
 
 
-def _note(exchange: Exchange, began: float, error: GatewayError | None, *, abandoned: bool = False) -> None:
+def _note(exchange: Exchange, began: float, error: BaseException | None) -> None:
     if exchange.route is None:
         return  # refused before any channel was picked
-    if isinstance(error, UpstreamError) and error.original_status is not None:
-        status = error.original_status
-    else:
-        status = error.status if error is not None else 0
-    exchange.attempts.append(
-        Attempt(
-            channel=exchange.route.channel,
-            started=began,
-            duration=perf_counter() - began,
-            error=CallerLeft.__name__ if abandoned else error.code or error.type if error is not None else "",
-            status=status,
-        )
-    )
+    attempt = Attempt(channel=exchange.route.channel, started=began, duration=perf_counter() - began)
+    if isinstance(error, GatewayError):
+        attempt.error = error.code or error.type
+        original = error.original_status if isinstance(error, UpstreamError) else None
+        attempt.status = error.status if original is None else original
+    elif error is not None:
+        attempt.error = type(error).__name__
+    exchange.attempts.append(attempt)

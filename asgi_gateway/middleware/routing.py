@@ -73,10 +73,10 @@ class ChannelRoutingMiddleware:
 
     def _through(self, channel: Channel, exchange: Exchange, model: str) -> Route | None:
         """The way through this channel, None when it does not speak what is needed."""
-        provider = PROVIDERS[channel.provider]
+        provider = PROVIDERS.get(channel.provider)
         dialect = exchange.dialect.name
         restricted = channel.dialects and exchange.operation is Operation.CHAT
-        if dialect not in provider.dialects or (restricted and dialect not in channel.dialects):
+        if provider is None or dialect not in provider.dialects or (restricted and dialect not in channel.dialects):
             return None
         key = choose_key(channel, self.draw)
         upstream_model = _mapped(model, channel)

@@ -9,13 +9,13 @@ An access record holds no body and no secret. A sink that fails is counted and n
 
 import logging
 import os
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import ClassVar, Protocol
 
 from asgi_gateway.errors import CallerLeft
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
-from asgi_gateway.storage.records import Outcome
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["AccessLog", "ExchangeMetrics", "TelemetryMiddleware", "access_record", "log_access"]
@@ -78,28 +78,31 @@ class TelemetryMiddleware:
                 exchange.status = message["status"]
                 exchange.first_byte = perf_counter() - exchange.started
                 message = {**message, "headers": [*message.get("headers", ()), *headers, *_route_headers(exchange)]}
-            elif message["type"] == "websocket.accept":
+            elif exchange.status == 0 and message["type"] == "websocket.accept":
                 exchange.status = 101
+                exchange.first_byte = perf_counter() - exchange.started
                 message = {**message, "headers": [*message.get("headers", ()), *headers]}
+            elif exchange.status == 0 and message["type"] == "websocket.close":
+                exchange.status = 403  # what a server makes of a close before it accepted
             await send(message)
 
         metrics = self.metrics
         if metrics is not None:
             metrics.began()
+        unanswered = CLIENT_CLOSED  # who returns without an answer had nobody left to answer
         try:
             await self.app(scope, receive, identifying_send)
-        except CallerLeft:
-            if exchange.status == 0:
-                exchange.status = CLIENT_CLOSED
+        except (CallerLeft, CancelledError):
+            raise
+        except BaseException:
+            unanswered = 500  # a programming error, on its way to the host's own handler
             raise
         finally:
+            exchange.status = exchange.status or unanswered
             self._tell(scope, exchange)
 
     def _tell(self, scope: Scope, exchange: Exchange) -> None:
         seconds = perf_counter() - exchange.started
-        if exchange.status == 0:  # nobody was answered: the caller left, or a programming error is on its way out
-            left = exchange.outcome is Outcome.CALLER_LEFT
-            exchange.status = CLIENT_CLOSED if left else 500
         if self.metrics is not None:
             self.metrics.ended(exchange, exchange.status, seconds)
         if self.access_log is not None:
@@ -121,7 +124,7 @@ def access_record(scope: Scope, exchange: Exchange, seconds: float) -> dict[str,
         "request_id": exchange.request_id,
         "client_id": exchange.client_id,
         "method": scope.get("method", "WEBSOCKET"),
-        "path": scope["path"],
+        "path": _printable(scope["path"]),
         "operation": exchange.operation.value,
         "dialect": exchange.dialect.name,
         "status": exchange.status,
@@ -130,7 +133,7 @@ def access_record(scope: Scope, exchange: Exchange, seconds: float) -> dict[str,
         "user": caller.user.name if caller is not None else "",
         "token": token.name if token is not None else "",
         "group": caller.group if caller is not None else "",
-        "model": model.asked if model is not None else "",
+        "model": _printable(model.asked) if model is not None else "",
         "channel": route.channel.name if route is not None else "",
         "upstream_model": route.upstream_model if route is not None else "",
         "attempts": len(exchange.attempts),
@@ -144,6 +147,11 @@ def access_record(scope: Scope, exchange: Exchange, seconds: float) -> dict[str,
         "first_byte_ms": round(exchange.first_byte * 1000, 3),
         "duration_ms": round(seconds * 1000, 3),
     }
+
+
+def _printable(text: str) -> str:
+    """A text that a caller sent, without what could begin a new line or colour a terminal."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _client_id(scope: Scope) -> str:
@@ -172,4 +180,6 @@ def _route_headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     if caller is None or caller.token is None or not caller.token.show_route or exchange.route is None:
         return []
     name = exchange.route.channel.name.encode("ascii", "replace")
-    return [(b"x-gateway-channel", name), (b"x-gateway-attempts", b"%d" % (len(exchange.attempts) + 1))]
+    # An answer begins inside its attempt, an error behind all of them.
+    tried = len(exchange.attempts) + (exchange.status < 400)
+    return [(b"x-gateway-channel", name), (b"x-gateway-attempts", b"%d" % tried)]

@@ -16,13 +16,19 @@ from cachetools import LRUCache
 
 from asgi_gateway.departure import Departure
 from asgi_gateway.dialects import DIALECTS
-from asgi_gateway.dialects.contract import Dialect, Head
-from asgi_gateway.errors import CallerLeft, GatewayError, MalformedUpstream, UpstreamError, UpstreamTimeout
-from asgi_gateway.exchange import Exchange, Route
+from asgi_gateway.errors import CallerLeft, GatewayError, UpstreamError
+from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.providers.contract import Endpoint
+from asgi_gateway.relay.delivery import Delivery
 from asgi_gateway.relay.http1 import Http1Transport
-from asgi_gateway.relay.socket import relay_socket
-from asgi_gateway.relay.transport import SocketTransport, Transport, UpstreamRequest, UpstreamResponse
+from asgi_gateway.relay.socket import offered, pump
+from asgi_gateway.relay.transport import (
+    SocketTransport,
+    Transport,
+    UpstreamRequest,
+    UpstreamResponse,
+    UpstreamSocket,
+)
 from asgi_gateway.storage.records import Channel, Outcome
 from asgi_gateway.types import Message, Receive, Scope, Send
 
@@ -31,17 +37,15 @@ __all__ = ["Relay"]
 ERROR_LIMIT = 1 << 16
 """Bytes read of an upstream's error body."""
 
-KEPT_HEADERS = frozenset({b"content-type", b"content-length", b"openai-processing-ms", b"openai-version"})
-"""What the caller sees of the upstream's headers: its rate limits and cookies are the channel's own affair."""
-
-STREAM_HEADERS = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
-
 
 class Relay:
     """Sends a request to the upstream that the route names.
 
     `transport` defaults to an `Http1Transport` of its own; `socket_transport` opens WebSockets (without one they are
     refused); `route` serves every request where no layer routes.
+    `ping`: a stream that is silent for so many seconds gets a comment, from the moment the upstream's good status came,
+    so that proxies on the way keep it open. The first one starts the answer: it ends the chance to try another channel,
+    and a later failure is an error event inside a 200. 0: no pings. Answers that are not streamed never get any.
     """
 
     uses_after: ClassVar[frozenset[str]] = frozenset()
@@ -53,22 +57,27 @@ class Relay:
         socket_transport: SocketTransport | None = None,
         route: Route | None = None,
         head_limit: int = 1 << 16,
+        ping: float = 0.0,
     ) -> None:
+        if ping < 0:
+            raise ValueError("ping must not be negative")
         self.transport: Transport = transport if transport is not None else Http1Transport()
         self.socket_transport = socket_transport
         self.route = route
         self.head_limit = head_limit
+        self.ping = ping
         self.needs: frozenset[str] = frozenset() if route is not None else frozenset({"route"})
         self.writes: frozenset[str] = frozenset({"outcome", "reached_upstream"}) | (
             frozenset({"route"}) if route is not None else frozenset()
         )
         self._open: set[Departure] = set()
+        self._closing: set[asyncio.Future[None]] = set()
         self._endpoints: LRUCache[tuple[object, ...], tuple[Channel, Endpoint]] = LRUCache(4096)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             raise RuntimeError(f"the relay does not speak {scope['type']!r}")
-        begun = None if "asgi_gateway" in scope else Exchange.begin(scope)
+        begun = None if SCOPE_KEY in scope else Exchange.begin(scope)
         if begun is not None:
             scope = begun[0]
         exchange = Exchange.of(scope)
@@ -90,8 +99,7 @@ class Relay:
             if scope["type"] == "http":
                 await self._http(exchange, exchange.route, receive, noting_send)
             else:
-                request = self._request(exchange, exchange.route, b"")
-                await relay_socket(self.socket_transport, request, exchange, scope, receive, noting_send)
+                await self._socket(exchange, exchange.route, scope, receive, noting_send)
         except (CallerLeft, asyncio.CancelledError):
             exchange.outcome = Outcome.CALLER_LEFT
             raise
@@ -118,18 +126,45 @@ class Relay:
         try:
             async with departure:
                 exchange.reached_upstream = True
-                await self._send(route, request, send)
+                await self._send(route, request, send, departure)
         finally:
             self._open.discard(departure)
 
-    async def _send(self, route: Route, request: UpstreamRequest, send: Send) -> None:
+    async def _send(self, route: Route, request: UpstreamRequest, send: Send, departure: Departure) -> None:
         response = await self.transport.send(request)
         try:
             if not 200 <= response.status < 300:
                 raise await _refusal(route, response)
-            await self._release(DIALECTS[route.dialect], request, response, send)
+            dialect = DIALECTS[route.dialect]
+            delivery = Delivery(dialect, request, response, send, head_limit=self.head_limit, ping=self.ping)
+            await delivery.run(departure)
         finally:
             response.close()
+
+    async def _socket(self, exchange: Exchange, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        """One WebSocket: the caller is accepted only after the upstream accepted us."""
+        if self.socket_transport is None:
+            raise GatewayError("This gateway has no transport for WebSockets.", status=501, code="not_offered")
+        request = self._request(exchange, route, b"")
+        upstream: UpstreamSocket | None = None
+        connecting, pumping = Departure(receive), Departure(None)
+        try:
+            self._open.add(connecting)
+            async with connecting:
+                exchange.reached_upstream = True
+                upstream = await self.socket_transport.connect(request, offered(scope))
+            self._open.add(pumping)
+            async with pumping:
+                await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol, "headers": []})
+                await pump(upstream, receive, send)
+        finally:
+            self._open -= {connecting, pumping}
+            if upstream is not None:
+                # A cancellation may come again and again (anyio's do): it must not cut the close.
+                closing = asyncio.ensure_future(upstream.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+                await asyncio.shield(closing)
 
     def _request(self, exchange: Exchange, route: Route, body: bytes) -> UpstreamRequest:
         endpoint = self._endpoint(exchange, route)
@@ -158,50 +193,6 @@ class Relay:
             kept = self._endpoints[key] = (route.channel, endpoint)
         return kept[1]
 
-    async def _release(
-        self, dialect: Dialect, request: UpstreamRequest, response: UpstreamResponse, send: Send
-    ) -> None:
-        stream = _is_event_stream(response)
-        held, complete = await self._hold(dialect, request, response, stream=stream)
-        headers = [pair for pair in response.headers if pair[0] in KEPT_HEADERS]
-        if stream:
-            headers += STREAM_HEADERS
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        if complete:
-            await send({"type": "http.response.body", "body": held})
-            return
-        await send({"type": "http.response.body", "body": held, "more_body": True})
-        while chunk := await response.read():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _hold(
-        self, dialect: Dialect, request: UpstreamRequest, response: UpstreamResponse, *, stream: bool
-    ) -> tuple[bytes, bool]:
-        """The first bytes of the answer, once they may be released, and whether they are all."""
-        if not stream:
-            return await self._head(dialect, response, b"", stream=False)
-        first = await response.read()
-        if first and dialect.head(first, stream=True, complete=False) is Head.RELEASE:
-            return first, False
-        try:
-            async with asyncio.timeout(request.timeouts.first_event or None):
-                return await self._head(dialect, response, first, stream=True)
-        except TimeoutError as late:
-            raise UpstreamTimeout("The upstream's stream had no event in time.", phase="first_event") from late
-
-    async def _head(
-        self, dialect: Dialect, response: UpstreamResponse, held: bytes, *, stream: bool
-    ) -> tuple[bytes, bool]:
-        while len(held) < self.head_limit:
-            chunk = await response.read()
-            held += chunk
-            if dialect.head(held, stream=stream, complete=not chunk) is Head.RELEASE:
-                return held, not chunk
-            if not chunk:
-                raise MalformedUpstream("The upstream's answer ended before it said anything.")
-        return held, False
-
 
 async def _whole_body(receive: Receive) -> bytes:
     message = await receive()
@@ -220,14 +211,10 @@ async def _whole_body(receive: Receive) -> bytes:
 
 async def _refusal(route: Route, response: UpstreamResponse) -> UpstreamError:
     body = bytearray()
-    while len(body) < ERROR_LIMIT and (chunk := await response.read()):
-        body += chunk
+    try:
+        while len(body) < ERROR_LIMIT and (chunk := await response.read()):
+            body += chunk
+    except UpstreamError:
+        pass  # what was refused is known by the status; the text was cut
     headers: Mapping[bytes, bytes] = dict(response.headers)
     return route.provider.read_error(route.dialect, response.status, headers, bytes(body))
-
-
-def _is_event_stream(response: UpstreamResponse) -> bool:
-    for name, value in response.headers:
-        if name == b"content-type":
-            return value.startswith(b"text/event-stream")
-    return False

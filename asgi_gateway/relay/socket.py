@@ -1,44 +1,34 @@
-"""Relays a WebSocket: accepts the caller only after the upstream did, then pumps both ways until either closes.
+"""Relays a WebSocket: pumps both ways until either side closes, codes and reasons of both closes passed on.
 
 Back-pressure is the transports' own: a message is read only when the one before it was sent on.
 """
 
 import asyncio
 
-from asgi_gateway.errors import CallerLeft, UpstreamError
-from asgi_gateway.exchange import Exchange
-from asgi_gateway.relay.transport import SocketTransport, UpstreamRequest, UpstreamSocket
+from asgi_gateway.errors import CallerLeft, UpstreamUnreachable
+from asgi_gateway.relay.transport import UpstreamSocket
 from asgi_gateway.types import Receive, Scope, Send
 
-__all__ = ["relay_socket"]
+__all__ = ["offered", "pump"]
+
+KEY_PREFIX = "openai-insecure-api-key."
+
+# Codes that are never sent (RFC 6455, 7.4.1): they say that there was no close frame, or none with a code.
+NO_CODE = 1005
+BROKEN = frozenset({1004, 1006, 1015})
+NORMAL = 1000
+GOING_AWAY = 1001
 
 
-async def relay_socket(
-    transport: SocketTransport | None,
-    request: UpstreamRequest,
-    exchange: Exchange,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-) -> None:
-    """One WebSocket exchange. Raises an `UpstreamError` before anything was accepted, if the upstream refuses.
+def offered(scope: Scope) -> list[str]:
+    """The caller's subprotocols without the key among them: the upstream gets the channel's by header."""
+    return [name for name in scope.get("subprotocols", ()) if not name.startswith(KEY_PREFIX)]
 
-    Codes and reasons of both closes are passed on.
+
+async def pump(upstream: UpstreamSocket, receive: Receive, send: Send) -> None:
+    """Pass messages on until the upstream closes. Raises `CallerLeft` when the caller closes, whatever its code,
+    and `UpstreamUnreachable` when the upstream breaks.
     """
-    if transport is None:
-        raise UpstreamError("This gateway has no transport for WebSockets.", status=501, code="not_offered")
-    # The key in the subprotocol list is the caller's own: the upstream gets the channel's by header.
-    offered = [name for name in scope.get("subprotocols", ()) if not name.startswith("openai-insecure-api-key.")]
-    exchange.reached_upstream = True
-    upstream = await transport.connect(request, offered)
-    try:
-        await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol, "headers": []})
-        await _pump(upstream, receive, send)
-    finally:
-        await upstream.close()
-
-
-async def _pump(upstream: UpstreamSocket, receive: Receive, send: Send) -> None:
     tasks = [
         asyncio.create_task(_to_caller(upstream, send)),
         asyncio.create_task(_to_upstream(receive, upstream)),
@@ -50,6 +40,7 @@ async def _pump(upstream: UpstreamSocket, receive: Receive, send: Send) -> None:
     finally:
         for task in tasks:
             task.cancel()
+            task.add_done_callback(_look_at)
         await asyncio.wait(tasks)
 
 
@@ -59,14 +50,28 @@ async def _to_caller(upstream: UpstreamSocket, send: Send) -> None:
             await send({"type": "websocket.send", "text": message})
         else:
             await send({"type": "websocket.send", "bytes": message})
-    await send({"type": "websocket.close", "code": upstream.close_code, "reason": upstream.close_reason})
+    code = upstream.close_code
+    if code in BROKEN:
+        raise UpstreamUnreachable("The upstream broke the connection.")
+    code = NORMAL if code == NO_CODE else code
+    await send({"type": "websocket.close", "code": code, "reason": upstream.close_reason})
 
 
 async def _to_upstream(receive: Receive, upstream: UpstreamSocket) -> None:
     while True:
         message = await receive()
-        if message["type"] == "websocket.disconnect":
-            await upstream.close(message.get("code", 1000), message.get("reason") or "")
+        kind = message["type"]
+        if kind == "websocket.disconnect":
+            code = message.get("code", NO_CODE)
+            code = GOING_AWAY if code in BROKEN else NORMAL if code == NO_CODE else code
+            await upstream.close(code, message.get("reason") or "")
             raise CallerLeft
-        text = message.get("text")
-        await upstream.send(text if text is not None else message["bytes"])
+        if kind == "websocket.receive":  # a connect may still wait here where nobody outside took it
+            text = message.get("text")
+            await upstream.send(text if text is not None else message["bytes"])
+
+
+def _look_at(task: "asyncio.Task[None]") -> None:
+    """The second failure of a pump is told by the first."""
+    if not task.cancelled():
+        task.exception()
