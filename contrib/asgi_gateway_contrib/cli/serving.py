@@ -19,6 +19,10 @@ __all__ = ["serve"]
 
 BACKLOG = 2048
 
+UNSENT = 256 * 1024
+"""Bytes that the kernel takes for a caller beyond those that are on their way: without a bound it takes 4 MB, and
+a slow reader slows the upstream only when they are full. Every connection inherits it from the listening socket."""
+
 
 def serve(
     config: Config = None,
@@ -108,6 +112,8 @@ def _listen(host: str, port: int) -> socket.socket:
         raise Refused(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
