@@ -4,6 +4,7 @@ Order: built-in default < file < environment < command line. A text `env:NAME` i
 All mistakes are collected into one `ConfigurationError`, each as `file: key: reason`.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
@@ -68,6 +69,7 @@ def extended(
 ) -> Settings:
     """Settings with more channels, users and tokens, as records or as the mappings that the file would hold.
 
+    A text `env:NAME` in a mapping reads the environment, as in the file.
     Raises `ConfigurationError` with every mistake in the result.
     """
     reader = Reader(WITHHELD)
@@ -92,7 +94,11 @@ def extended(
 def _records(reader: Reader, kind: type[Record], section: str, entries: Iterable[object]) -> list[Record]:
     records = []
     for index, entry in enumerate(entries):
-        record = entry if isinstance(entry, kind) else reader.read(kind, entry, f"{section}[{label(entry, index)}]")
+        place = f"{section}[{label(entry, index)}]"
+        if isinstance(entry, kind):
+            records.append(entry)
+            continue
+        record = reader.read(kind, _resolved(entry, os.environ, place, reader.mistakes), place)
         if record is not None:
             records.append(record)
     return records
@@ -111,11 +117,11 @@ def _file(path: Path) -> dict[str, Any]:
 
 def _resolved(value: Any, environ: Mapping[str, str], path: str, mistakes: list[Mistake]) -> Any:
     """The tree with each text `env:NAME` replaced by what the environment has under that name."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {
             key: _resolved(part, environ, f"{path}.{key}" if path else key, mistakes) for key, part in value.items()
         }
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_resolved(part, environ, f"{path}[{label(part, index)}]", mistakes) for index, part in enumerate(value)]
     if isinstance(value, str) and value.startswith(REFERENCE):
         name = value.removeprefix(REFERENCE)

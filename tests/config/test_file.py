@@ -258,6 +258,19 @@ def test_settings_are_extended_by_records_and_by_mappings() -> None:
     assert settings.tokens[0].key == Secret("sk-t")
 
 
+def test_a_mapping_reads_the_environment_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key `env:NAME` is never taken for the key itself."""
+    monkeypatch.setenv("DEV_KEY", "sk-from-outside")
+    entry = {"name": "t", "key": "env:DEV_KEY", "unlimited": True}
+
+    assert extended(Settings(), tokens=[entry]).tokens[0].key == Secret("sk-from-outside")
+
+    monkeypatch.delenv("DEV_KEY")
+    with pytest.raises(ConfigurationError) as refusal:
+        extended(Settings(), tokens=[entry])
+    assert refusal.value.mistakes == ["settings: tokens[t].key: the environment has no DEV_KEY"]
+
+
 def test_a_mapping_may_hold_ready_timeouts() -> None:
     """`Timeouts` in a mapping count as said in full."""
     settings = extended(

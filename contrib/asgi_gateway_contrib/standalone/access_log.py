@@ -61,7 +61,7 @@ class AccessLogWriter:
             line = note + line
         self._taken += len(line)
         self._lines.append(line)
-        if waiting > BATCH:
+        if waiting <= BATCH < waiting + len(line):
             self._wake.set()
 
     def close(self) -> None:

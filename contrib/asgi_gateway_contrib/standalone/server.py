@@ -133,6 +133,8 @@ class DrainingServer(Server):
         if self.parent is not None:
             asyncio.get_running_loop().remove_reader(self.parent)
             logger.warning("the process that watched over this one is gone: ending")
+            for server in self.servers:
+                server.close()  # whoever starts the gateway again needs the address
             self.handle_exit(0, None)
 
     async def _drain(self) -> None:

@@ -77,7 +77,7 @@ class Supervisor:
     def run(self) -> int:
         """Serve; the exit code: 0, or 1 when no worker could be started."""
         os.set_blocking(self._wake_write, False)
-        before = {number: signal.signal(number, self._signalled) for number in SIGNALS}
+        before = {number: signal.signal(number, self._signalled) for number in SIGNALS if not _is_nohup(number)}
         try:
             with TemporaryDirectory(prefix="asgi-gateway-metrics-") as directory:
                 os.environ[METRICS_DIRECTORY] = directory
@@ -173,6 +173,11 @@ class Supervisor:
         for worker in self._workers:
             worker.connection.close()
             worker.process.join()
+
+
+def _is_nohup(number: signal.Signals) -> bool:
+    """Whether we were started so that the end of a terminal does not end us."""
+    return number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _end_all(workers: Sequence[_Worker], *, kill: bool) -> None:
