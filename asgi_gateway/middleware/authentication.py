@@ -182,9 +182,10 @@ def key_of(scope: Scope) -> str:
     other = ""
     for name, value in scope["headers"]:
         if name == b"authorization":
-            text = value.decode("latin-1").strip()
-            key = text[7:].strip() if text[:7].lower() == "bearer " else "" if " " in text else text
-            if key:
+            scheme, _, key = value.decode("latin-1").strip().partition(" ")
+            if scheme.lower() != "bearer":
+                key = "" if key else scheme  # a key alone is one; what another scheme carries is none
+            if key := key.strip():
                 return str(key)
         elif name in KEY_HEADERS and not other:
             other = value.decode("latin-1").strip()

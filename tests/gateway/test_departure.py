@@ -49,11 +49,15 @@ def cancelling() -> int:
     return task.cancelling()
 
 
+async def forever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
 async def watched(line: Line) -> None:
     """Return when somebody waits for the caller."""
     async with asyncio.timeout(5):
         while not line.waiting:
-            await asyncio.sleep(0)
+            await turns(1)
 
 
 async def test_work_that_ends_in_time_pays_for_no_second_task() -> None:
@@ -68,10 +72,10 @@ async def test_work_that_ends_in_time_pays_for_no_second_task() -> None:
 async def test_a_caller_who_leaves_ends_the_work() -> None:
     """The block ends with `CallerLeft`, and the task can go on as if it had never been cancelled."""
     line = Line()
+    asyncio.get_running_loop().call_soon(line.leave)
     with pytest.raises(CallerLeft):
         async with Departure(line.receive, patience=0):
-            line.leave()
-            await asyncio.get_running_loop().create_future()
+            await forever()
     assert cancelling() == 0
     await turns(3)
 
@@ -104,20 +108,28 @@ async def test_nobody_waits_in_receive_afterwards() -> None:
     async with Departure(line.receive, patience=0):
         await watched(line)
     assert line.waiting == 0
+
+    async def fail() -> None:
+        await watched(line)
+        raise UpstreamUnreachable("broken")
+
     with pytest.raises(UpstreamUnreachable):
         async with Departure(line.receive, patience=0):
-            await watched(line)
-            raise UpstreamUnreachable("broken")
+            await fail()
     assert line.waiting == 0
 
 
 async def test_the_works_own_result_and_error_go_on() -> None:
     """While the caller stays, what the work raises is raised."""
     line = Line()
+
+    async def fail() -> None:
+        await watched(line)
+        raise KeyError("a fault of ours")
+
     with pytest.raises(KeyError):
         async with Departure(line.receive, patience=0):
-            await watched(line)
-            raise KeyError("a fault of ours")
+            await fail()
 
 
 async def test_a_cancellation_from_outside_is_not_swallowed() -> None:
@@ -212,7 +224,7 @@ async def test_a_timeout_inside_stays_a_timeout() -> None:
             await asyncio.get_running_loop().create_future()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01), Departure(line.receive, patience=0):
-            await asyncio.get_running_loop().create_future()
+            await forever()
     assert cancelling() == 0
 
 
@@ -270,7 +282,7 @@ async def test_a_receive_that_raises_ends_the_work_with_that_error() -> None:
     line.queue.put_nowait(RuntimeError("no more messages"))
     with pytest.raises(RuntimeError, match="no more messages"):
         async with Departure(line.receive, patience=0):
-            await asyncio.get_running_loop().create_future()
+            await forever()
     assert cancelling() == 0
 
 
@@ -284,12 +296,15 @@ async def test_a_receive_that_breaks_when_it_is_no_longer_needed_harms_nobody() 
             raise RuntimeError("cancelled in the middle") from None
         raise AssertionError("unreachable")
 
+    async def fail() -> None:
+        await turns(3)
+        raise UpstreamUnreachable("broken")
+
     async with Departure(receive, patience=0):
         await turns(3)
     with pytest.raises(UpstreamUnreachable):
         async with Departure(receive, patience=0):
-            await turns(3)
-            raise UpstreamUnreachable("broken")
+            await fail()
     assert cancelling() == 0
 
 
@@ -306,13 +321,17 @@ async def test_a_receive_that_is_cancelled_by_its_owner_is_just_over() -> None:
 async def test_an_error_that_our_cancellation_became_is_the_departures() -> None:
     """A transport that turns its cancellation into an error of its own does not hide why it was cancelled."""
     line = Line()
+
+    async def translate() -> None:
+        line.leave()
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            raise UpstreamUnreachable("the connection broke") from None
+
     with pytest.raises(CallerLeft):
         async with Departure(line.receive, patience=0):
-            line.leave()
-            try:
-                await asyncio.get_running_loop().create_future()
-            except asyncio.CancelledError:
-                raise UpstreamUnreachable("the connection broke") from None
+            await translate()
     assert cancelling() == 0
 
 
@@ -322,7 +341,7 @@ async def test_work_that_goes_on_to_its_end_in_spite_of_the_cancellation_has_end
     async with Departure(line.receive, patience=0):
         line.leave()
         with suppress(asyncio.CancelledError):
-            await asyncio.get_running_loop().create_future()
+            await forever()
     assert cancelling() == 0
     await turns(2)
 
@@ -333,10 +352,15 @@ async def test_an_interrupt_by_the_work_itself_does_not_linger() -> None:
     async with departure:
         departure.interrupt(ServiceUnavailable("closing"))
     await turns(3)
+    departure = Departure(Line().receive)
+
+    def fail() -> None:
+        departure.interrupt(ServiceUnavailable("closing"))
+        raise UpstreamUnreachable("the work's own")
+
     with pytest.raises(ServiceUnavailable):
-        async with (departure := Departure(Line().receive)):
-            departure.interrupt(ServiceUnavailable("closing"))
-            raise UpstreamUnreachable("the work's own")
+        async with departure:
+            fail()
     await turns(3)
     assert cancelling() == 0
 
@@ -349,7 +373,7 @@ STEPS = st.lists(st.sampled_from(["turn", "leave", "interrupt", "cancel", "work"
 def test_every_order_of_events_ends_in_one_of_the_honest_ways(
     *, steps: list[str], fails: bool, patience: float
 ) -> None:
-    """Whatever happens in whatever order: one cause is told, outside cancellations arrive, nobody is left in receive."""
+    """In whatever order things happen: one cause is told, outside cancellations arrive, nobody is left in receive."""
 
     async def scenario() -> None:
         line = Line()

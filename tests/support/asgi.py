@@ -230,10 +230,15 @@ class Connection:
 
     async def ended(self) -> None:
         """Wait until the app returned; raise what it raised."""
+        await self.over()
+        assert self.task is not None
+        self.task.result()
+
+    async def over(self) -> None:
+        """Wait until the app returned or raised, whatever it raised."""
         assert self.task is not None
         done, _ = await asyncio.wait([self.task], timeout=DEADLINE)
         assert done, "the app did not end in time"
-        self.task.result()
 
     async def answer(self) -> Answer:
         """The whole answer. Raises what the app raised."""
@@ -294,30 +299,37 @@ class Connection:
         if kind in ("http.response.start", "websocket.http.response.start"):
             self._check_start(message)
         elif kind in ("http.response.body", "websocket.http.response.body"):
-            if self._state != "started":
-                raise Violation("a body before its start")
-            assert isinstance(message.get("body", b""), bytes)
-            self._bytes += len(message.get("body", b""))
-            if not message.get("more_body", False):
-                self._state = "complete"
-                if self._expected is not None and self._expected != self._bytes:
-                    raise Violation(f"content-length is {self._expected}, the body {self._bytes} bytes")
-        elif kind == "websocket.accept":
+            self._check_body(message)
+        elif kind in ("websocket.accept", "websocket.send", "websocket.close"):
+            self._check_socket(kind, message)
+        else:
+            raise Violation(f"unknown message {kind}")
+
+    def _check_body(self, message: Message) -> None:
+        if self._state != "started":
+            raise Violation("a body before its start")
+        assert isinstance(message.get("body", b""), bytes)
+        self._bytes += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            self._state = "complete"
+            if self._expected is not None and self._expected != self._bytes:
+                raise Violation(f"content-length is {self._expected}, the body {self._bytes} bytes")
+
+    def _check_socket(self, kind: str, message: Message) -> None:
+        if kind == "websocket.accept":
             if self._state != "new":
                 raise Violation("accepted twice")
             self._state = "accepted"
         elif kind == "websocket.send":
             if self._state != "accepted":
                 raise Violation("a message before it was accepted")
-        elif kind == "websocket.close":
+        else:
             if self._state not in ("new", "accepted"):
                 raise Violation("a close after a denial began")
             if message.get("code", 1000) in (1004, 1005, 1006, 1015):
                 raise Violation(f"{message['code']} may not be sent (RFC 6455, 7.4.1)")
             assert len(message.get("reason", "").encode()) <= 123
             self._state = "complete"
-        else:
-            raise Violation(f"unknown message {kind}")
 
     def _check_start(self, message: Message) -> None:
         if self._state != "new":
@@ -326,7 +338,9 @@ class Connection:
             raise Violation("this server has no denial response")
         assert isinstance(message["status"], int)
         for name, value in message.get("headers", ()):
-            assert isinstance(name, bytes) and isinstance(value, bytes) and name == name.lower()
+            assert isinstance(name, bytes)
+            assert isinstance(value, bytes)
+            assert name == name.lower()
             if name == b"content-length":
                 self._expected = int(value)
         self._state = "started"
