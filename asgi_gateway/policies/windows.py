@@ -105,7 +105,10 @@ class BucketWindow:
         return None
 
     def expire(self, now: float) -> None:
-        """Forget what no interval ending now holds: what is too old, and what a clock far ahead once wrote."""
+        """Forget what no interval ending now holds: what is too old, and what a clock far ahead once wrote.
+
+        So a clock that is set back by more than a window frees a key once, instead of locking it for that long.
+        """
         buckets = self._buckets
         while buckets and buckets[0].expires <= now:
             self._total -= buckets.popleft().amount

@@ -11,6 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -137,6 +138,43 @@ async def test_a_killed_process_leaves_nothing_reserved(real: SqlStorage, start:
     balance = await real.ledger.balance(USER)
     assert (balance.spent, balance.reserved) == (sum(range(50)), 0)
     assert isinstance(await real.windows.acquire([], [Slot("slot", 1)]), Admission)
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.proof)])
+async def test_a_kill_at_any_moment_loses_and_doubles_nothing(real: SqlStorage, start: Start, kills: int) -> None:
+    """What was told as settled has its charge, what was told as reserved has one, and the sums agree."""
+    await real.ledger.grant(USER, 10**9)
+    await real.ledger.grant(TOKEN, 10**9)
+    moments = Random(7)
+    began, told = set(), {"reserved": set(), "settled": set()}
+    for _ in range(kills):
+        victim = await start("churn", 50)
+        go(victim)
+        for _ in range(moments.randrange(200, 3000)):
+            await heard(victim, began, told)
+        victim.kill()
+        while await heard(victim, began, told):
+            pass
+        await victim.wait()
+        await real.ledger.recover()
+        assert await real.ledger.open_reservations() == 0
+    charges = {charge.reservation.key: charge for charge in await real.usage_log.recent(10**6)}
+    assert told["settled"] <= told["reserved"] <= set(charges) <= began
+    for key, charge in charges.items():
+        lost = charge.settlement.outcome is Outcome.LOST
+        assert charge.charged == (10 if lost else 70)
+        assert not (lost and key in told["settled"])
+    balance = await real.ledger.balance(USER)
+    assert (balance.spent, balance.reserved) == (sum(charge.charged for charge in charges.values()), 0)
+
+
+async def heard(process: Process, began: set[str], told: dict[str, set[str]]) -> bool:
+    """Note what the process says; False when it is silent for ever. A line that was cut says nothing."""
+    line = await line_of(process)
+    if line.endswith(b"\n"):
+        what, key = line.decode().split()
+        (began if what == "began" else told[what]).add(key)
+    return bool(line)
 
 
 async def test_a_process_that_cannot_be_judged_is_waited_for(path: Path, start: Start) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import sys
+from itertools import count
 from typing import Any
 
 from asgi_gateway.backends import SqlStorage
@@ -39,6 +40,21 @@ async def hold(storage: SqlStorage, number: int) -> Any:
     return number
 
 
+async def churn(storage: SqlStorage, number: int) -> Any:
+    """So many callers that reserve and settle for ever, and tell what they did of each key."""
+
+    async def call(caller: int) -> None:
+        for index in count():
+            wanted = reservation(100, key=f"{os.getpid()}-{caller}-{index}", prompt_amount=10)
+            say(f"began {wanted.key}")
+            await storage.ledger.reserve(wanted)
+            say(f"reserved {wanted.key}")
+            await storage.ledger.settle(wanted, settlement(70))
+            say(f"settled {wanted.key}")
+
+    await asyncio.gather(*map(call, range(number)))
+
+
 async def hit(storage: SqlStorage, number: int) -> Any:
     """So many hits of cost 3 and slots at once; how many came in."""
     calls = [storage.windows.acquire([Hit("a", 100, 3600.0, 3)], [Slot("s", 1000)]) for _ in range(number)]
@@ -57,7 +73,7 @@ async def create(storage: SqlStorage, number: int) -> Any:
     return [value, user.id]
 
 
-COMMANDS = {"spend": spend, "hold": hold, "hit": hit, "recover": recover, "create": create}
+COMMANDS = {"spend": spend, "hold": hold, "churn": churn, "hit": hit, "recover": recover, "create": create}
 
 
 def say(line: str) -> None:
