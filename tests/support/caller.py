@@ -24,13 +24,16 @@ class Call:
         """The answer ended as HTTP says it should."""
 
     @classmethod
-    async def begin(cls, port: int, head: str, body: bytes = b"") -> Self:
+    async def connect(cls, port: int) -> Self:
+        """Open a connection, and send nothing yet."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def send(self, head: str, body: bytes = b"") -> Self:
         """Send a request; `head` is its line and headers without those that every request has."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        common = f"host: 127.0.0.1:{port}\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + common.encode() + body)
-        await writer.drain()
-        return cls(reader, writer)
+        common = f"host: 127.0.0.1\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + common.encode() + body)
+        await self._writer.drain()
+        return self
 
     async def until(self, enough: Callable[[], bool]) -> None:
         """Read until `enough` or to the end, whichever comes first."""
@@ -101,12 +104,16 @@ class Caller:
         return json.dumps({**self.body, "user": id, **body}).encode()
 
     async def begin(self, id: str = "", **body: Any) -> Call:
+        """Connect and send a request."""
+        return await self.send(await Call.connect(self.port), id, **body)
+
+    async def send(self, call: Call, id: str = "", **body: Any) -> Call:
         """Send a request; its id goes with it as `x-request-id`, and to the upstream as `user`."""
         head = f"POST /v1/chat/completions HTTP/1.1\r\nauthorization: Bearer {self.key}\r\n"
         head += "content-type: application/json\r\n"
         if id:
             head += f"x-request-id: {id}\r\n"
-        return await Call.begin(self.port, head, self.request(id, **body))
+        return await call.send(head, self.request(id, **body))
 
     async def call(self, id: str = "", **body: Any) -> Call:
         """Send a request and read the whole answer."""
@@ -116,5 +123,7 @@ class Caller:
 async def get(port: int, path: str, key: str = "") -> tuple[int, bytes]:
     """Status and body of a GET."""
     authorization = f"authorization: Bearer {key}\r\n" if key else ""
-    call = await (await Call.begin(port, f"GET {path} HTTP/1.1\r\n{authorization}")).ended()
+    call = await Call.connect(port)
+    await call.send(f"GET {path} HTTP/1.1\r\n{authorization}")
+    await call.ended()
     return call.status, call.body

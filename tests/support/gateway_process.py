@@ -86,6 +86,14 @@ class GatewayProcess:
         return [pid for pid in _children(self.pid) if b"spawn_main" in _command(pid)]
 
     @property
+    def connections(self) -> dict[int, int]:
+        """How many callers' connections each of several workers has accepted and not closed."""
+        here = f":{self.port:04X}"
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        inodes = {fields[9] for fields in lines if fields[1].endswith(here) and fields[3] == "01"}
+        return {pid: len(_sockets(pid) & inodes) for pid in self.workers}
+
+    @property
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
@@ -166,6 +174,17 @@ def memory_of(pid: int) -> int:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _sockets(pid: int) -> set[str]:
+    """The inodes of a process's sockets."""
+    found = set()
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        try:
+            found.add(os.readlink(entry.path).removeprefix("socket:[").rstrip("]"))
+        except FileNotFoundError:
+            continue  # it was closed meanwhile
+    return found
 
 
 def _command(pid: int) -> bytes:

@@ -37,12 +37,6 @@ class LedgerFile:
         return len(self._rows("SELECT ledger_key FROM gateway_reservations"))
 
     @property
-    def holders(self) -> set[int]:
-        """The processes that hold open reservations now."""
-        query = "SELECT DISTINCT pid FROM gateway_reservations JOIN gateway_leases ON lease = id"
-        return {row["pid"] for row in self._rows(query)}
-
-    @property
     def processes(self) -> set[int]:
         """The processes that have opened this database and not closed it."""
         return {row["pid"] for row in self._rows("SELECT pid FROM gateway_leases")}
