@@ -135,7 +135,11 @@ def _look_at(reading: "asyncio.Future[bytes]") -> None:
 
 
 def _is_event_stream(response: UpstreamResponse) -> bool:
+    """Whether it is one, by its headers. Raises `MalformedUpstream` for a body in a coding that was not asked for."""
+    stream = False
     for name, value in response.headers:
         if name == b"content-type":
-            return value[:17].lower() == b"text/event-stream"
-    return False
+            stream = value[:17].lower() == b"text/event-stream"
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise MalformedUpstream("The upstream's answer is compressed, which was not asked for.")
+    return stream

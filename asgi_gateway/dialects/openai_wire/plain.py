@@ -62,9 +62,13 @@ def judge_plain(data: bytes, *, complete: bool, answer: str) -> Head:
 
 
 class PlainTap:
-    """Reads one plain answer: bytes pass as they come. The usage is known once the answer ended."""
+    """Reads one plain answer: bytes pass as they come, but the last one only once the answer is known to be whole.
 
-    __slots__ = ("_begin", "_end", "_pieces", "_size", "_text", "usage")
+    Half an answer can come with the length of the half: without its last byte nobody takes it for a whole one.
+    The usage is known once the answer ended.
+    """
+
+    __slots__ = ("_begin", "_end", "_last", "_pieces", "_size", "_text", "usage")
 
     usage: Usage | None
 
@@ -75,29 +79,31 @@ class PlainTap:
         self._size = 0
         self._begin = b""
         self._end = b""
+        self._last = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """Pass a chunk on."""
+        """Take a chunk, give back all but its last byte."""
         self._size += len(chunk)
         self._pieces.append(chunk)
         if self._size > WHOLE_LIMIT:
             self._keep_edges()
-        return chunk
+        last, self._last = self._last, chunk[-1:]
+        return last + chunk[:-1]
 
     def finish(self) -> bytes:
-        """The end: read the usage. Raises `MalformedUpstream` for half an answer."""
+        """The end: read the usage, give back the last byte. Raises `MalformedUpstream` for half an answer."""
         if self._size > WHOLE_LIMIT:
             if not self._end.rstrip().endswith(b"}"):
                 raise MalformedUpstream("the upstream's answer ended too soon")
             self.usage = _last_usage(self._end) or _last_usage(self._begin)
-            return b""
+            return self._last
         whole = b"".join(self._pieces)
         try:
             reported = _reported.decode(whole[len(BOM) :] if whole.startswith(BOM) else whole)
         except (ValueError, RecursionError) as wrong:
             raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
         self.usage = usage_of(reported.usage)
-        return b""
+        return self._last
 
     @property
     def output_estimate(self) -> int:
