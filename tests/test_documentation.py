@@ -15,7 +15,7 @@ from unittest.mock import create_autospec
 import pytest
 import typer
 
-from asgi_gateway import errors
+from asgi_gateway import Exchange, errors
 from asgi_gateway.config import (
     BillingSettings,
     IdentitySettings,
@@ -138,6 +138,13 @@ def _declared(layer: Any) -> tuple[set[str], ...]:
 
 def _names(cell: str) -> set[str]:
     return set(re.findall(r"`([^`]+)`", cell))
+
+
+def test_explanation_lists_every_field_of_the_exchange() -> None:
+    """The table of the exchange has all its fields, each once: each has one writer."""
+    rows = table(DOCS / "explanation" / "architecture.md", "field")
+    documented = [name for row in rows for name in re.findall(r"`(\w+)`", row["field"])]
+    assert sorted(documented) == sorted(field.name for field in fields(Exchange))
 
 
 def test_python_page_lists_what_is_public() -> None:
