@@ -236,5 +236,5 @@ class CallerLeft(Exception):
 class ResponseAborted(Exception):
     """A plain body that had begun cannot be finished.
 
-    Raised after the start, so that the server cuts the connection and the client cannot take half an answer for a whole.
+    Raised after the start, so that the server cuts the connection and nobody takes half an answer for a whole.
     """

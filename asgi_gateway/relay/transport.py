@@ -58,7 +58,10 @@ class UpstreamResponse(Protocol):
 
 
 class Transport(Protocol):
-    """Sends requests to upstreams. Cancelling `send` or `read` and closing the response drops the connection at once."""
+    """Sends requests to upstreams.
+
+    Cancelling `send` or `read` and closing the response drops the connection at once.
+    """
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send and return when the answer's head has come. Raises as `UpstreamResponse.read` does."""

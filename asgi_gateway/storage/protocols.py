@@ -127,7 +127,10 @@ class Ledger(Protocol):
         ...
 
     async def extend(self, reservation: Reservation, amount: int) -> Reservation:
-        """Set `amount` more aside for an open reservation, all or none; raises like `reserve`, `KeyError` if not open."""
+        """Set `amount` more aside for an open reservation, all or none.
+
+        Raises like `reserve`, and `KeyError` if it is not open.
+        """
         ...
 
     def settle(self, reservation: Reservation, settlement: Settlement) -> "Future[Charge]":

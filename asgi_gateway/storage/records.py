@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Literal
 
 __all__ = [
+    "UNITS_PER_USD",
     "Account",
     "Balance",
     "Channel",
@@ -25,7 +26,6 @@ __all__ = [
     "Settlement",
     "Timeouts",
     "Token",
-    "UNITS_PER_USD",
     "Usage",
     "User",
 ]
@@ -33,7 +33,7 @@ __all__ = [
 UNITS_PER_USD = 500_000
 
 Origin = Literal["file", "runtime", "host"]
-"""Where a record comes from: the configuration file (which wins and is read-only), run time, or the host application."""
+"""Where a record comes from: the configuration file (which wins and is read-only), run time, or the host app."""
 
 
 class Secret:
