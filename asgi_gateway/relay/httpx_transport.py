@@ -5,14 +5,17 @@ It passes the contract suite but for the lines named there, at several times the
 """
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from asgi_gateway.errors import Fault, MalformedUpstream, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from asgi_gateway.relay.proxy import authority
+from asgi_gateway.relay.connection import RECEIVE_BUFFER
+from asgi_gateway.relay.proxy import ProxyAddress, authority
 from asgi_gateway.relay.request_head import BODILESS, PORTS
 from asgi_gateway.relay.transport import UpstreamRequest
 from asgi_gateway.storage.records import Timeouts
@@ -25,9 +28,17 @@ __all__ = ["HttpxAnswer", "HttpxTransport"]
 WAYS_LIMIT = 256
 """Ways to upstreams (proxy, pinned address) whose connections are kept; beyond them unused ones are closed."""
 
+SOCKS = frozenset({"socks5", "socks5h"})
+
 # httpx has one error for an upstream that left and for one that broke the rules; only the texts of h11,
 # httpcore and h2 tell them apart.
 _LEFT = ("peer closed connection", "disconnected", "StreamReset", "ConnectionTerminated")
+
+
+class Closable(Protocol):
+    """A connection that httpcore is opening."""
+
+    async def aclose(self) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -43,8 +54,8 @@ class HttpxTransport:
 
     `client` or `transport` (not both) replace what would be made here: they belong to who gave them, are not closed,
     decide alone about proxies and TLS, and refuse channels that have a proxy of their own.
-    Without them, `http2` offers HTTP/2 (needs the package `h2`), `ssl_context` replaces the default TLS settings,
-    `idle_limit` and `idle_seconds` bound the idle connections.
+    Without them, `http2` offers HTTP/2 (needs the package `h2`), `ssl_context` replaces the system's default TLS
+    settings (httpx sets the names of its protocols in it), `idle_limit` and `idle_seconds` bound the idle connections.
     """
 
     def __init__(
@@ -91,7 +102,11 @@ class HttpxTransport:
         except BaseException:
             self._leave(way)
             raise
-        return HttpxAnswer(self, response, deadlines, way)
+        answer = HttpxAnswer(self, response, deadlines, way)
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in answer.headers}:
+            answer.close()
+            raise MalformedUpstream("the upstream's answer has two lengths")
+        return answer
 
     async def _head(
         self,
@@ -101,11 +116,16 @@ class HttpxTransport:
         way: Way | None,
     ) -> "httpx.Response":
         connects_here = way is not None and way is not self._given
+        opening: Closable | None = None
         try:
             async with asyncio.timeout_at(deadlines.connect(alone=connects_here)) as scope:
 
                 async def trace(event: str, info: dict[str, Any]) -> None:
-                    if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+                    nonlocal opening
+                    if event == "connection.connect_tcp.complete":
+                        opening = info["return_value"]
+                    elif event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+                        opening = None
                         scope.reschedule(deadlines.head())
 
                 outgoing.extensions["trace"] = trace
@@ -114,6 +134,10 @@ class HttpxTransport:
             raise deadlines.missed() from error
         except self.errors as error:
             raise self.translated(error, deadlines) from error
+        finally:
+            if opening is not None:
+                # Left in the middle of a greeting: httpcore would keep the socket until it is collected.
+                self._later(opening.aclose())
 
     async def close(self) -> None:
         """Close the connections made here: at once where none is in use, else when the last exchange over them ends."""
@@ -144,7 +168,10 @@ class HttpxTransport:
 
     def drop(self, response: "httpx.Response", way: Way | None) -> None:
         """Close a response without waiting."""
-        task = asyncio.get_running_loop().create_task(self.finish(response, way))
+        self._later(self.finish(response, way))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -165,17 +192,17 @@ class HttpxTransport:
 
     def _outgoing(self, request: UpstreamRequest) -> "httpx.Request":
         origin = request.origin
-        host = authority(origin.host, origin.port, PORTS.get(origin.scheme))
-        headers = [(b"host", host), (b"accept-encoding", b"identity"), *request.headers]
+        named = authority(origin.host, origin.port, PORTS.get(origin.scheme))
+        headers = [(b"host", named), (b"accept-encoding", b"identity"), *request.headers]
         if request.body or request.method not in BODILESS:
             headers.append((b"content-length", b"%d" % len(request.body)))
         extensions: dict[str, Any] = {
-            "target": request.target,
             "timeout": {"connect": request.timeouts.connect or None, "read": None, "write": None, "pool": None},
         }
         if request.address is not None:
             extensions["sni_hostname"] = origin.host
-        url = self._httpx.URL(scheme=origin.scheme, host=request.address or origin.host, port=origin.port, path="/")
+        host = request.address or origin.host
+        url = self._httpx.URL(scheme=origin.scheme, host=host, port=origin.port, raw_path=request.target)
         return self._httpx.Request(request.method, url, headers=headers, content=request.body, extensions=extensions)
 
     async def _way(self, request: UpstreamRequest) -> Way:
@@ -193,16 +220,25 @@ class HttpxTransport:
         return way
 
     def _make(self, proxy: str) -> "httpx.AsyncHTTPTransport":
+        if proxy and urlsplit(proxy).scheme not in SOCKS:
+            ProxyAddress.parse(proxy)  # httpx takes more than can be meant
         try:
             return self._httpx.AsyncHTTPTransport(
-                verify=self._ssl_context if self._ssl_context is not None else True,
+                verify=self._tls(),
                 http2=self._http2,
                 limits=self._limits,
                 proxy=proxy or None,
                 trust_env=False,
+                socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)],
             )
         except (ValueError, self._httpx.InvalidURL) as error:
             raise UpstreamError("the channel's proxy address cannot be used", fault=Fault.CHANNEL) from error
+
+    def _tls(self) -> ssl.SSLContext:
+        """The system's roots, as for `Http1Transport`, rather than httpx's own; made once, for it takes a while."""
+        if self._ssl_context is None:
+            self._ssl_context = ssl.create_default_context()
+        return self._ssl_context
 
     async def _forget_unused(self) -> None:
         unused = [key for key, way in self._ways.items() if not way.open]
