@@ -159,9 +159,18 @@ def request_scope() -> Scope:
     }
 
 
-async def give_request() -> Message:
-    """The whole body at once."""
-    return {"type": "http.request", "body": REQUEST, "more_body": False}
+def request_receive() -> Receive:
+    """A `receive` that gives the whole body at once, and then waits: this caller does not leave."""
+    given = False
+
+    async def receive() -> Message:
+        nonlocal given
+        if given:
+            await asyncio.get_running_loop().create_future()
+        given = True
+        return {"type": "http.request", "body": REQUEST, "more_body": False}
+
+    return receive
 
 
 async def drop(message: Message) -> None:
@@ -199,7 +208,7 @@ async def watch_one(gateway: Gateway, layers: list[Layer]) -> list[Border]:
 
     begun = Exchange.begin(request_scope())
     assert begun is not None
-    await apps[0](begun[0], give_request, keep)
+    await apps[0](begun[0], request_receive(), keep)
     if answer[0]["status"] != 200:
         raise RuntimeError(f"the stack refused the request: {answer}")
     for layer, inner in pairwise(layers):
@@ -213,7 +222,7 @@ async def cpu_microseconds(app: ASGIApp, border: Border, requests: int) -> float
 
     async def some() -> None:
         while scopes:
-            await app(scopes.pop(), give_request, drop)
+            await app(scopes.pop(), request_receive(), drop)
             await asyncio.sleep(0)  # as a server would, let the others have their turn
 
     gc.collect()

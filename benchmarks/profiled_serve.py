@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from asgi_gateway.__main__ import main as serve
-from benchmarks.sampling import sampled
+from benchmarks.sampling import Sampler, sampled
 
 __all__ = ["main"]
 
@@ -15,11 +15,12 @@ __all__ = ["main"]
 def main() -> None:
     """Serve until asked to end, then write the report."""
     report = Path(sys.argv.pop(1))
-    with sampled() as sampler:
-        try:
+    sampler = Sampler()
+    try:
+        with sampled(sampler):
             serve()
-        finally:
-            report.write_text(sampler.report())
+    finally:
+        report.write_text(sampler.report())
 
 
 if __name__ == "__main__":

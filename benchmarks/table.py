@@ -76,12 +76,12 @@ class Medians:
 
     def ratio(self, contender: str, other: str, measure: str) -> float | None:
         """The median, over the rounds in which both are valid, of one's value divided by the other's."""
-        others = {one.round: one.values.get(measure, 0.0) for one in self.valid(other)}
+        others = {one.round: one.values[measure] for one in self.valid(other) if measure in one.values}
         return median_of(
             [
                 one.values[measure] / others[one.round]
                 for one in self.valid(contender)
-                if measure in one.values and others.get(one.round)
+                if measure in one.values and one.round in others
             ]
         )
 

@@ -26,6 +26,7 @@ def results() -> RunResults:
         plain("nginx", 2, 40_000),
         plain("bare", 1, 16_000),
         plain("bare", 2, 16_000),
+        Reading("bare", 2, "streams", {"delivered": 1.0}),
         plain("governed", 1, 10_000, 150),
         plain("governed", 2, 6_000, 150),
         Reading("governed", 1, "streams", {"rss_idle_mb": 80.0, "rss_streams_mb": 120.0, "delivered": 1.0}),
