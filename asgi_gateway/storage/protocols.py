@@ -148,7 +148,11 @@ class Ledger(Protocol):
         ...
 
     async def declare(self, account: Account, granted: int, *, unlimited: bool = False) -> Balance:
-        """Set what was ever granted, for accounts that a file describes; spent and reserved stay."""
+        """Say what a file grants to an account; spent and reserved stay.
+
+        The first time this replaces what was granted before; later it grants or withdraws the difference to what was
+        declared last. So declaring the same again changes nothing, and what run time granted meanwhile stays.
+        """
         ...
 
     async def balance(self, account: Account) -> Balance: ...

@@ -237,6 +237,7 @@ class Reservation:
     """What has been set aside for one exchange, and enough of it to close it after a crash.
 
     `key` is generated inside (unique per exchange); `client_id` is the caller's own id and only correlates.
+    Keys and request ids that begin with the time keep an index small where it is written: they halve its cost.
     `prompt_amount` is the prompt part of `amount`: the charge of an exchange that is lost in a crash.
     """
 

@@ -84,8 +84,9 @@ class GroupCommit:
     async def stop(self, last: Verb, seconds: float) -> None:
         """Finish what is queued and then `last`, a patient verb, within `seconds`; give up the rest, and log that."""
         done = last.future = self.future()
-        self.add(last)
-        thread, self._loop = self._thread, None
+        thread, self._loop = self._thread, None  # from now on nothing is added
+        self._pending.append(last)
+        self._flush()
         with suppress(TimeoutError):
             await asyncio.wait_for(done, seconds)
         self._stopped = True

@@ -31,10 +31,13 @@ END = "UPDATE gateway_leases SET renewed = 0 WHERE id = ?"
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """This storage's own lease: a random id, its process, and how many seconds it lives without renewal."""
+    """This storage's own lease: a random id, its process, and how many seconds it lives without renewal.
+
+    The row is written with the first batch.
+    """
 
     seconds: float
-    id: str = field(default_factory=lambda: token_hex(16))
+    id: str = field(default_factory=lambda: token_hex(8))
     process: Process = field(default_factory=this_process)
 
 

@@ -107,7 +107,6 @@ class SqlStorage:
         journal = Journal(self._path, Lease(self._lease_seconds), wait=self._wait, wall=self._wall)
         self._commit.start(journal)
         self._opened = True
-        await self.ledger.renew()
 
     async def close(self) -> None:
         """See `Storage.close`."""
