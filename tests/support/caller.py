@@ -22,6 +22,8 @@ class Call:
         self.body = b""
         self.whole = False
         """The answer ended as HTTP says it should."""
+        self.cut = ""
+        """How the connection ended, if it did before that."""
 
     @classmethod
     async def connect(cls, port: int) -> Self:
@@ -40,9 +42,11 @@ class Call:
         while not enough() and not self.whole:
             try:
                 data = await self._reader.read(1 << 16)
-            except ConnectionError:
+            except ConnectionError as broken:
+                self.cut = repr(broken)
                 break
             if not data:
+                self.cut = "closed"
                 break
             self._parser.feed_data(data)
 

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from support.caller import Call, get
 from support.ledger_file import LedgerFile
 from support.waiting import eventually
 
@@ -121,16 +122,25 @@ class GatewayProcess:
 
     async def ready(self) -> Self:
         """Wait until it takes work."""
-        from support.caller import get
-
         await eventually(lambda: bool(self._listening() or self.code is not None), START_DEADLINE, "an address")
         found = self._listening()
         assert found is not None, f"exit code {self.code}: {self.log}"
         self.port = int(found[1])
         if self._workers > 1:  # it listens as soon as the first of them does
-            await eventually(lambda: len(set(self.workers) & self.books.processes) == self._workers, 30, "all workers")
+            told = f"all {self._workers} workers serve"
+            await eventually(lambda: told in self.log, START_DEADLINE, "all workers")
         assert (await get(self.port, "/readyz"))[0] == 200
         return self
+
+    async def spread(self, count: int) -> list[Call]:
+        """So many connections at least, and so many more that every worker has accepted some."""
+        calls = [await Call.connect(self.port) for _ in range(count)]
+        while self._workers > 1:
+            await eventually(lambda: sum(self.connections.values()) >= len(calls), 10, "acceptance of all callers")
+            if min(self.connections.values()) > 0:
+                break
+            calls.append(await Call.connect(self.port))
+        return calls
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Send a signal to the process that was started."""

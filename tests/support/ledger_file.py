@@ -37,11 +37,6 @@ class LedgerFile:
         return len(self._rows("SELECT ledger_key FROM gateway_reservations"))
 
     @property
-    def processes(self) -> set[int]:
-        """The processes that have opened this database and not closed it."""
-        return {row["pid"] for row in self._rows("SELECT pid FROM gateway_leases")}
-
-    @property
     def slots(self) -> int:
         """How many slots of open requests are taken, where several processes share them."""
         return len(self._rows("SELECT slot_key FROM gateway_slots"))
