@@ -153,6 +153,7 @@ class Relay:
             async with connecting:
                 exchange.reached_upstream = True
                 upstream = await self.socket_transport.connect(request, offered(scope))
+            self._open.discard(connecting)
             self._open.add(pumping)
             async with pumping:
                 await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol, "headers": []})

@@ -29,14 +29,15 @@ async def pump(upstream: UpstreamSocket, receive: Receive, send: Send) -> None:
     """Pass messages on until the upstream closes. Raises `CallerLeft` when the caller closes, whatever its code,
     and `UpstreamUnreachable` when the upstream breaks.
     """
-    tasks = [
-        asyncio.create_task(_to_caller(upstream, send)),
-        asyncio.create_task(_to_upstream(receive, upstream)),
-    ]
+    closing = asyncio.Event()  # set: the caller is being told the end, and its disconnect is the answer to that
+    to_caller = asyncio.create_task(_to_caller(upstream, send, closing))
+    to_upstream = asyncio.create_task(_to_upstream(receive, upstream, closing))
+    tasks = [to_caller, to_upstream]
     try:
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in ended:
-            task.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not to_caller.done():
+            await to_upstream
+        await to_caller
     finally:
         for task in tasks:
             task.cancel()
@@ -44,7 +45,7 @@ async def pump(upstream: UpstreamSocket, receive: Receive, send: Send) -> None:
         await asyncio.wait(tasks)
 
 
-async def _to_caller(upstream: UpstreamSocket, send: Send) -> None:
+async def _to_caller(upstream: UpstreamSocket, send: Send, closing: asyncio.Event) -> None:
     while (message := await upstream.receive()) is not None:
         if isinstance(message, str):
             await send({"type": "websocket.send", "text": message})
@@ -53,15 +54,18 @@ async def _to_caller(upstream: UpstreamSocket, send: Send) -> None:
     code = upstream.close_code
     if code in BROKEN:
         raise UpstreamUnreachable("The upstream broke the connection.")
+    closing.set()
     code = NORMAL if code == NO_CODE else code
     await send({"type": "websocket.close", "code": code, "reason": upstream.close_reason})
 
 
-async def _to_upstream(receive: Receive, upstream: UpstreamSocket) -> None:
+async def _to_upstream(receive: Receive, upstream: UpstreamSocket, closing: asyncio.Event) -> None:
     while True:
         message = await receive()
         kind = message["type"]
         if kind == "websocket.disconnect":
+            if closing.is_set():
+                return
             code = message.get("code", NO_CODE)
             code = GOING_AWAY if code in BROKEN else NORMAL if code == NO_CODE else code
             await upstream.close(code, message.get("reason") or "")
