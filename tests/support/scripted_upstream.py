@@ -362,7 +362,7 @@ class _Connection(asyncio.Protocol):
         raw, self._received = bytes(rest[:length]), rest[length:]
         body = json.loads(raw)
         port = self.transport.get_extra_info("peername")[1]
-        self.visit = Visit(str(body.get("user", "")), body["model"], body, raw, time.monotonic(), port)
+        self.visit = Visit(str(body.get("user", "")), body.get("model", ""), body, raw, time.monotonic(), port)
         self.visit.target, self.visit.headers = first.split(" ")[1], headers
         self.written = 0
         self._server.visits.append(self.visit)
