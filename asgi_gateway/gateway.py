@@ -35,7 +35,7 @@ from asgi_gateway.middleware import (
     TelemetryMiddleware,
 )
 from asgi_gateway.middleware.authentication import Identify
-from asgi_gateway.middleware.telemetry import AccessLog, ExchangeMetrics, log_access
+from asgi_gateway.middleware.telemetry import AccessLog, log_access
 from asgi_gateway.policies.pricing import PriceTable
 from asgi_gateway.relay import Relay, SocketTransport, Transport
 from asgi_gateway.storage.protocols import Storage
@@ -45,6 +45,8 @@ from asgi_gateway.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+    from asgi_gateway.middleware.metrics import Metrics
 
 __all__ = ["Gateway"]
 
@@ -115,7 +117,9 @@ class Gateway:
             render=self._expose if self.metrics is not None else None,
             metrics=self.settings.server.metrics,
         )
-        self._upkeep = Upkeep(self.directory, self.storage, self.settings)
+        self._upkeep = Upkeep(
+            self.directory, self.storage, self.settings, self.metrics.flush if self.metrics is not None else None
+        )
         self._opening: asyncio.Lock | None = None
         self._opened = False
         self._draining = False
@@ -294,7 +298,7 @@ class Gateway:
             return False
         return True
 
-    def _make_metrics(self) -> ExchangeMetrics:
+    def _make_metrics(self) -> "Metrics":
         from prometheus_client import CollectorRegistry  # here: an app that imports us need not pay for it
 
         from asgi_gateway.middleware.metrics import Metrics
@@ -306,7 +310,8 @@ class Gateway:
     def _expose(self) -> bytes:
         from asgi_gateway.endpoints.exposition import expose
 
-        assert self._registry is not None
+        assert self._registry is not None and self.metrics is not None
+        self.metrics.flush()
         return expose(self._registry)
 
     def _options(

@@ -21,12 +21,18 @@ RECOVERY_INTERVAL = 15.0
 
 
 class Upkeep:
-    """One background task. What fails is told once, when it begins and when it is over, and tried again."""
+    """One background task. What fails is told once, when it begins and when it is over, and tried again.
 
-    def __init__(self, directory: Directory, storage: Storage, settings: Settings) -> None:
+    `flush` is called each time the storage is looked at: it hands on what was counted.
+    """
+
+    def __init__(
+        self, directory: Directory, storage: Storage, settings: Settings, flush: Callable[[], None] | None = None
+    ) -> None:
         self.directory = directory
         self.storage = storage
         self.settings = settings
+        self.flush = flush
         self._task: asyncio.Task[None] | None = None
         self._failing: set[str] = set()
 
@@ -43,11 +49,15 @@ class Upkeep:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
+        if self.flush is not None:
+            self.flush()
 
     async def _run(self) -> None:
         renewed = recovered = monotonic()
         while True:
             await asyncio.sleep(self.settings.storage.sync)
+            if self.flush is not None:
+                self.flush()
             await self._attempt("look for changes", self.directory.refresh)
             now = monotonic()
             if now - renewed >= LEASE_INTERVAL:

@@ -7,14 +7,19 @@ With `PROMETHEUS_MULTIPROC_DIR` in the environment the client library keeps the 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from asgi_gateway.exchange import Exchange
+from asgi_gateway.storage.records import Settlement
 
 __all__ = ["Metrics"]
 
 SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
+KINDS = ("input", "cached", "output")
+"""Of tokens, as labels, in the order of the sums."""
+
+
 class Metrics:
-    """The gateway's metrics in one registry."""
+    """The gateway's metrics in one registry, which holds what was counted until the last `flush`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         named = ("operation", "model", "channel", "status")
@@ -47,28 +52,29 @@ class Metrics:
         self._dropped = Counter(
             "gateway_access_records_dropped", "Access records that no sink took.", registry=registry
         )
-        # `labels()` takes a lock and builds a key each time: what was asked for once is kept.
-        self._kept: dict[tuple[str, str, str, int], Counter] = {}
+        # Counting is on the way of every request, and a counter of the library takes a lock and, with several workers,
+        # writes to a file: so sums are kept here, and given to the library by `flush`.
+        self._ended: dict[tuple[str, str, str, int], int] = {}
+        self._spent: dict[str, list[int]] = {}
+        self._now_open = 0
         self._timers: dict[str, tuple[Histogram, Histogram]] = {}
-        self._counted: dict[str, tuple[Counter, Counter, Counter, Counter]] = {}
 
     def began(self) -> None:
         """An exchange began."""
-        self._open.inc()
+        self._now_open += 1
 
     def ended(self, exchange: Exchange, status: int, seconds: float) -> None:
         """An exchange ended with this status after so many seconds."""
-        self._open.dec()
-        operation = exchange.operation.value
+        self._now_open -= 1
+        operation: str = exchange.operation._value_  # `value` is a descriptor written in Python
         route = exchange.route
-        channel = route.channel.name if route is not None else ""
-        # A name that nobody serves is the caller's invention: it must not become a label.
-        model = exchange.model.resolved if exchange.model is not None and route is not None else ""
+        model = channel = ""
+        if route is not None:
+            channel = route.channel.name
+            # A name that nobody serves is the caller's invention: it must not become a label.
+            model = exchange.model.resolved if exchange.model is not None else ""
         key = (operation, model, channel, status)
-        counter = self._kept.get(key)
-        if counter is None:
-            counter = self._kept[key] = self._requests.labels(operation, model, channel, str(status))
-        counter.inc()
+        self._ended[key] = self._ended.get(key, 0) + 1
         timers = self._timers.get(operation)
         if timers is None:
             timers = self._timers[operation] = (self._seconds.labels(operation), self._first_byte.labels(operation))
@@ -78,28 +84,33 @@ class Metrics:
         for attempt in exchange.attempts:
             if attempt.error:
                 self._failures.labels(attempt.channel.name, attempt.error).inc()
-        self._count_tokens(exchange, model)
+        settlement = exchange.settlement
+        if settlement is not None and model:
+            self._count(model, settlement)
 
     def dropped(self) -> None:
         """An access record was lost."""
         self._dropped.inc()
 
-    def _count_tokens(self, exchange: Exchange, model: str) -> None:
-        settlement = exchange.settlement
-        if settlement is None or not model:
-            return
-        counters = self._counted.get(model)
-        if counters is None:
-            counters = self._counted[model] = (
-                self._tokens.labels(model, "input"),
-                self._tokens.labels(model, "cached"),
-                self._tokens.labels(model, "output"),
-                self._units.labels(model),
-            )
+    def flush(self) -> None:
+        """Give the library what was counted since the last time: once a second, and before the metrics are read."""
+        ended, self._ended = self._ended, {}
+        for (operation, model, channel, status), count in ended.items():
+            self._requests.labels(operation, model, channel, str(status)).inc(count)
+        spent, self._spent = self._spent, {}
+        for model, sums in spent.items():
+            for kind, tokens in zip(KINDS, sums, strict=False):
+                self._tokens.labels(model, kind).inc(tokens)
+            self._units.labels(model).inc(sums[-1])
+        self._open.set(self._now_open)
+
+    def _count(self, model: str, settlement: Settlement) -> None:
+        sums = self._spent.get(model)
+        if sums is None:
+            sums = self._spent[model] = [0, 0, 0, 0]
         usage = settlement.usage
         cached = usage.cache_read
-        for counter, amount in zip(
-            counters, (usage.total_input - cached, cached, usage.total_output, settlement.charge), strict=True
-        ):
-            if amount:
-                counter.inc(amount)
+        sums[0] += usage.total_input - cached
+        sums[1] += cached
+        sums[2] += usage.total_output
+        sums[3] += settlement.charge

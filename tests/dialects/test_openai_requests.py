@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from asgi_gateway.dialects import DIALECTS
 from asgi_gateway.dialects.contract import RequestOutline
+from asgi_gateway.dialects.openai_chat.request import by_members
+from asgi_gateway.dialects.openai_wire.fields import Fields
 from asgi_gateway.errors import InvalidRequest
 
 CHAT = DIALECTS["openai_chat"]
@@ -337,3 +340,31 @@ def test_prompt_bytes_of_text_are_its_bytes() -> None:
 def test_prompt_bytes_of_half_a_body_are_no_failure(body: bytes) -> None:
     """It is never negative."""
     assert 0 <= CHAT.prompt_bytes(body) <= len(body)
+
+
+ORDINARY = st.fixed_dictionaries(
+    {"messages": st.lists(st.fixed_dictionaries({"role": st.just("user"), "content": st.text()}), max_size=3)},
+    optional={
+        "model": st.text(max_size=20) | st.integers(),
+        "stream": st.booleans() | st.none() | st.integers(),
+        "stream_options": st.none() | st.dictionaries(st.just("include_usage"), st.booleans() | st.none()),
+        "max_tokens": st.integers(-1, 2**33) | st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        "max_completion_tokens": st.integers(1, 100),
+        "n": st.integers(0, 200) | st.none(),
+    },
+)
+
+
+def judged(read: Callable[[bytes], RequestOutline], body: bytes) -> RequestOutline | str:
+    """What a reader makes of a body: the outline, or its refusal."""
+    try:
+        return read(body)
+    except InvalidRequest as refusal:
+        return f"{refusal.message} {refusal.param} {refusal.code}"
+
+
+@given(ORDINARY)
+def test_the_quick_reader_of_chats_says_what_the_general_one_does(body: dict[str, Any]) -> None:
+    """Decoded in one step or member by member, a body has the same outline or the same refusal."""
+    data = json.dumps(body).encode()
+    assert judged(CHAT.outline, data) == judged(lambda data: by_members(Fields(data)), data)

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_gateway.dialects.openai_wire.usage import LARGEST, usage_of
+from asgi_gateway.dialects.openai_wire.ordinary import LARGEST, OrdinaryUsage, ordinary_usage
+from asgi_gateway.dialects.openai_wire.usage import usage_of
 from asgi_gateway.storage.records import Usage
 
 
@@ -143,3 +145,46 @@ def test_no_kind_is_negative_whatever_is_reported(reported: dict[str, Any]) -> N
     prompt = reported.get("prompt_tokens")
     if isinstance(prompt, int) and not isinstance(prompt, bool) and 0 <= prompt <= LARGEST:
         assert usage.total_input == prompt
+
+
+COUNTS = st.integers(min_value=0, max_value=300) | st.integers(min_value=0, max_value=2 * LARGEST)
+INSIDE = ("cached_tokens", "audio_tokens", "image_tokens", "cache_write_tokens", "cached_creation_tokens")
+OUTSIDE = ("reasoning_tokens", "audio_tokens", "image_tokens")
+
+
+@given(
+    st.fixed_dictionaries(
+        {"prompt_tokens": COUNTS, "total_tokens": COUNTS},
+        optional={
+            "completion_tokens": COUNTS,
+            "prompt_tokens_details": st.none() | st.dictionaries(st.sampled_from(INSIDE), COUNTS),
+            "completion_tokens_details": st.none() | st.dictionaries(st.sampled_from(OUTSIDE), COUNTS),
+            "prompt_cache_hit_tokens": COUNTS,
+            "cached_tokens": COUNTS,
+            "input_tokens_details": st.fixed_dictionaries({"cached_tokens": COUNTS}),
+        },
+    ),
+    st.booleans(),
+)
+def test_the_quick_reader_says_what_the_general_one_does_or_nothing(reported: dict[str, Any], agreeing: bool) -> None:
+    """Where the usual shape is read in one step, the usage is the same as member by member."""
+    if agreeing:
+        reported["total_tokens"] = reported["prompt_tokens"] + reported.get("completion_tokens", 0)
+    try:
+        quick = ordinary_usage(msgspec.json.decode(msgspec.json.encode(reported), type=OrdinaryUsage))
+    except msgspec.ValidationError:
+        quick = None
+    assert quick in (None, usage_of(reported))
+
+
+def test_the_quick_reader_reads_what_openai_sends() -> None:
+    """The shape of OpenAI's own answers is no exception for the general reader."""
+    reported = {
+        "prompt_tokens": 100,
+        "completion_tokens": 50,
+        "total_tokens": 150,
+        "prompt_tokens_details": {"cached_tokens": 40, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 30, "accepted_prediction_tokens": 0},
+    }
+    quick = ordinary_usage(msgspec.convert(reported, OrdinaryUsage))
+    assert quick == Usage(input=60, cache_read=40, output=20, reasoning=30)

@@ -8,6 +8,7 @@ import msgspec
 from asgi_gateway.dialects.contract import Head
 from asgi_gateway.dialects.json_scan import measure
 from asgi_gateway.dialects.openai_wire.errors import error_inside
+from asgi_gateway.dialects.openai_wire.ordinary import OrdinaryUsage, ordinary_usage
 from asgi_gateway.dialects.openai_wire.text import TextCount
 from asgi_gateway.dialects.openai_wire.usage import usage_of
 from asgi_gateway.errors import MalformedUpstream
@@ -33,7 +34,12 @@ class _Reported(msgspec.Struct):
     usage: Any = None
 
 
+class _Ordinary(msgspec.Struct):
+    usage: OrdinaryUsage
+
+
 _reported = msgspec.json.Decoder(_Reported)
+_ordinary = msgspec.json.Decoder(_Ordinary)
 
 
 def judge_plain(data: bytes, *, complete: bool, answer: str) -> Head:
@@ -97,12 +103,7 @@ class PlainTap:
                 raise MalformedUpstream("the upstream's answer ended too soon")
             self.usage = _last_usage(self._end) or _last_usage(self._begin)
             return self._last
-        whole = b"".join(self._pieces)
-        try:
-            reported = _reported.decode(whole[len(BOM) :] if whole.startswith(BOM) else whole)
-        except (ValueError, RecursionError) as wrong:
-            raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
-        self.usage = usage_of(reported.usage)
+        self.usage = _usage_in(b"".join(self._pieces))
         return self._last
 
     @property
@@ -123,6 +124,21 @@ class PlainTap:
         if len(self._begin) < EDGE:
             self._begin = (self._begin + come)[:EDGE]
         self._end = (self._end + come)[-EDGE:]
+
+
+def _usage_in(whole: bytes) -> Usage | None:
+    """The usage in a whole answer. Raises `MalformedUpstream` for half a one."""
+    try:
+        usage = ordinary_usage(_ordinary.decode(whole).usage)
+    except (ValueError, RecursionError):
+        usage = None
+    if usage is not None:
+        return usage
+    try:
+        reported = _reported.decode(whole[len(BOM) :] if whole.startswith(BOM) else whole)
+    except (ValueError, RecursionError) as wrong:
+        raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
+    return usage_of(reported.usage)
 
 
 def _last_usage(edge: bytes) -> Usage | None:

@@ -7,12 +7,10 @@ some count reasoning beside the completion, some give a total only.
 
 from typing import Any
 
+from asgi_gateway.dialects.openai_wire.ordinary import LARGEST
 from asgi_gateway.storage.records import Usage
 
 __all__ = ["usage_of"]
-
-LARGEST = 1 << 40
-"""No figure is taken for more than this."""
 
 
 def usage_of(reported: Any) -> Usage | None:
