@@ -52,7 +52,10 @@ def test_modules_export_what_they_define_in_public(path: Path) -> None:
     tree = ast.parse(path.read_text())
     kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     public = {node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
-    module = import_module(name_of(path))
+    if path.is_relative_to(ROOT / "contrib"):  # an add-on may need a package of its extra
+        module = pytest.importorskip(name_of(path), exc_type=ImportError)
+    else:
+        module = import_module(name_of(path))
     exported = getattr(module, "__all__", [])
     assert public <= set(exported)
     assert [name for name in exported if not hasattr(module, name)] == []
