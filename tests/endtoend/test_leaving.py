@@ -1,13 +1,17 @@
 """A caller who leaves stops the upstream exchange within a second, at whatever moment, and is charged for what came."""
 
+import asyncio
+import random
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from support import patient_gateway
-from support.caller import Caller
+from support.caller import Call, Caller, get
 from support.gateway_process import GatewayProcess
 from support.gateway_settings import DEV, counted, settings
 from support.scripted_upstream import CONTENT, ScriptedServer, Visit, answer, refuse, stall, stream
@@ -185,3 +189,50 @@ async def test_every_exchange_has_its_access_record(served: tuple[GatewayProcess
     await eventually(lambda: any(record["client_id"] == "logged" for record in gateway.records), 5, "access record")
     record = next(record for record in gateway.records if record["client_id"] == "logged")
     assert (record["outcome"], record["status"], record["attempts"]) == ("caller_left", 499, 1)
+
+
+STORM = 400
+AT_ONCE = 80
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_storm_of_callers_who_leave_at_any_moment_leaves_nothing_behind(tmp_path: Path, workers: int) -> None:
+    """Before the body is whole, in the queue of the ledger, between attempts, after the end: the sums hold."""
+    dice = random.Random(workers)
+    limit = '[[rate_limits]]\nper = "token"\nconcurrency = 1000\nrequests = "100000/hour"\n[retry]\nattempts = 3'
+    with ScriptedServer(dict(SCRIPTS)) as upstream:
+        text = settings(upstream.port, list(SCRIPTS), channels=3, more=limit)
+        with GatewayProcess(tmp_path, text, workers=workers) as gateway:
+            await gateway.ready()
+            ids = iter([f"storm-{number}" for number in range(STORM)])
+            await asyncio.gather(*(pass_by(gateway.port, ids, dice) for _ in range(AT_ONCE)))
+            books = gateway.books
+            await eventually(lambda: upstream.in_flight == 0, DEADLINE, "close of all the upstream's sockets")
+            await eventually(lambda: books.open_reservations == books.slots == 0, DEADLINE, "settlement")
+            records = Counter(charge["client_id"] for charge in books.charges())
+            seen = {visit.id for visit in upstream.visits}
+            assert set(records.values()) == {1}
+            assert seen <= set(records)
+            assert len(seen) > STORM // 2
+            spent = sum(charge["charged"] for charge in books.charges())
+            for account in books.accounts(DEV.name):
+                assert (account["spent"], account["reserved"]) == (spent, 0)
+            assert b"\ngateway_open_exchanges 0.0\n" in (await get(gateway.port, "/metrics"))[1]
+            assert await gateway.terminate() == 0
+            assert "Traceback" not in gateway.log
+
+
+async def pass_by(port: int, ids: Iterator[str], dice: random.Random) -> None:
+    """Call again and again, and leave each time at a moment that the dice say."""
+    for id in ids:
+        model = dice.choice(list(SCRIPTS))
+        caller = Caller(port, DEV.key, model=model, stream=dice.random() < 0.5)
+        call = await Call.connect(port)
+        moment = dice.choice([0.0, 0.003, 0.01, 0.05, 0.3]) * dice.random()
+        await caller.send(call, id, whole=dice.random() < 0.9)
+        try:
+            async with asyncio.timeout(moment):
+                await call.until(lambda: False)
+        except TimeoutError:
+            pass  # the moment has come
+        call.leave()

@@ -30,10 +30,10 @@ class Call:
         """Open a connection, and send nothing yet."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
-    async def send(self, head: str, body: bytes = b"") -> Self:
-        """Send a request; `head` is its line and headers without those that every request has."""
+    async def send(self, head: str, body: bytes = b"", *, whole: bool = True) -> Self:
+        """Send a request, or all but the last byte of it; `head` is its line and headers without the usual ones."""
         common = f"host: 127.0.0.1\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
-        self._writer.write(head.encode() + common.encode() + body)
+        self._writer.write(head.encode() + common.encode() + (body if whole else body[:-1]))
         await self._writer.drain()
         return self
 
@@ -111,13 +111,13 @@ class Caller:
         """Connect and send a request."""
         return await self.send(await Call.connect(self.port), id, **body)
 
-    async def send(self, call: Call, id: str = "", **body: Any) -> Call:
+    async def send(self, call: Call, id: str = "", *, whole: bool = True, **body: Any) -> Call:
         """Send a request; its id goes with it as `x-request-id`, and to the upstream as `user`."""
         head = f"POST /v1/chat/completions HTTP/1.1\r\nauthorization: Bearer {self.key}\r\n"
         head += "content-type: application/json\r\n"
         if id:
             head += f"x-request-id: {id}\r\n"
-        return await call.send(head, self.request(id, **body))
+        return await call.send(head, self.request(id, **body), whole=whole)
 
     async def call(self, id: str = "", **body: Any) -> Call:
         """Send a request and read the whole answer."""
