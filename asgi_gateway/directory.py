@@ -7,10 +7,11 @@ so that a change made anywhere is seen here soon, and no request pays for it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from math import inf
 from time import monotonic
 from typing import Protocol
 
-from cachetools import TTLCache
+from cachetools import LRUCache
 
 from asgi_gateway.policies.pricing import PriceTable
 from asgi_gateway.policies.selection import ChannelTable
@@ -68,28 +69,39 @@ class TokenDirectory:
 
     def __init__(self, storage: Storage, *, size: int = 10_000, max_age: float = 60.0) -> None:
         self.storage = storage
-        self._tokens: TTLCache[bytes, tuple[Token, User]] = TTLCache(size, max_age, monotonic)
-        self._users: TTLCache[str, User] = TTLCache(size, max_age, monotonic)
+        self.max_age = max_age
+        # Each with the moment of its look-up: to ask for the time once is cheaper than a cache that keeps times itself.
+        self._tokens: LRUCache[bytes, tuple[float, tuple[Token, User]]] = LRUCache(size)
+        self._users: LRUCache[str, tuple[float, User]] = LRUCache(size)
         self._generation = 0
 
     async def token(self, digest: bytes) -> tuple[Token, User] | None:
         """Token and owner, whatever their state; None when there is no such token."""
-        found = self._tokens.get(digest)
+        now = monotonic()
+        try:
+            since, kept = self._tokens[digest]
+        except KeyError:
+            pass
+        else:
+            if now - since < self.max_age:
+                return kept
+        generation = self._generation
+        found = await self.storage.tokens.find(digest)
         if found is None:
-            generation = self._generation
-            found = await self.storage.tokens.find(digest)
-            if found is not None and generation == self._generation:  # what was read before a change is not kept
-                self._tokens[digest] = found
+            self._tokens.pop(digest, None)
+        elif generation == self._generation:  # what was read before a change is not kept
+            self._tokens[digest] = (now, found)
         return found
 
     async def user(self, name: str, group: str | None = None, quota: int = 0) -> User:
         """The user of this name, created when nobody has seen it yet: with `group` and `quota` units granted."""
-        user = self._users.get(name)
-        if user is None:
+        now = monotonic()
+        since, user = self._users.get(name, (-inf, None))
+        if user is None or now - since >= self.max_age:
             generation = self._generation
             user = await self.storage.users.find(name) or await self._create(name, group, quota)
             if generation == self._generation:
-                self._users[name] = user
+                self._users[name] = (now, user)
         return user
 
     def forget(self) -> None:

@@ -5,7 +5,7 @@ A dialect knows its own wire format and nothing of the others, of providers, or 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Protocol
 
 from asgi_gateway.errors import GatewayError, UpstreamError
@@ -14,7 +14,7 @@ from asgi_gateway.storage.records import Usage
 __all__ = ["Dialect", "Head", "Operation", "OwnedRoute", "RequestOutline", "ResponseTap"]
 
 
-class Operation(Enum):
+class Operation(StrEnum):
     """What is asked of the gateway."""
 
     CHAT = "chat"

@@ -66,7 +66,7 @@ class Metrics:
     def ended(self, exchange: Exchange, status: int, seconds: float) -> None:
         """An exchange ended with this status after so many seconds."""
         self._now_open -= 1
-        operation: str = exchange.operation._value_  # `value` is a descriptor written in Python
+        operation = exchange.operation
         route = exchange.route
         model = channel = ""
         if route is not None:

@@ -121,7 +121,7 @@ class QuotaMiddleware:
             token=token.name if token is not None else "",
             group=caller.group,
             model=model.resolved,
-            operation=exchange.operation.value,
+            operation=exchange.operation,
             price_version=tariff.price.version,
             created=time.time(),
         )

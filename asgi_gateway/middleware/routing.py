@@ -14,12 +14,18 @@ from asgi_gateway.directory import Catalogue, CatalogueHolder
 from asgi_gateway.errors import NoChannelAvailable
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.middleware.entry import enter
-from asgi_gateway.policies.selection import ChannelTable, choose, choose_key
+from asgi_gateway.policies.selection import ChannelTable, choose
 from asgi_gateway.providers import PROVIDERS
-from asgi_gateway.storage.records import Channel
+from asgi_gateway.storage.records import Channel, Secret
 from asgi_gateway.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["ChannelRoutingMiddleware"]
+
+ROUTES = 4096
+"""How many are kept, so that a request need not make its own."""
+
+NO_KEY = Secret("")
+"""For channels whose upstream wants none."""
 
 
 class ChannelRoutingMiddleware:
@@ -47,6 +53,7 @@ class ChannelRoutingMiddleware:
         )
         self._fixed = Catalogue(channels=ChannelTable(numbered))
         self.draw = draw
+        self._routes: dict[tuple[int, str, str, Operation], tuple[Channel, tuple[Route, ...]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange | None = scope.get(SCOPE_KEY)
@@ -72,15 +79,31 @@ class ChannelRoutingMiddleware:
             tried.add(channel.id)
 
     def _through(self, channel: Channel, exchange: Exchange, model: str) -> Route | None:
-        """The way through this channel, None when it does not speak what is needed."""
-        provider = PROVIDERS.get(channel.provider)
-        dialect = exchange.dialect.name
-        restricted = channel.dialects and exchange.operation is Operation.CHAT
-        if provider is None or dialect not in provider.dialects or (restricted and dialect not in channel.dialects):
-            return None
-        key = choose_key(channel, self.draw)
-        upstream_model = _mapped(model, channel)
-        return Route(channel=channel, key=key, upstream_model=upstream_model, provider=provider, dialect=dialect)
+        """The way through this channel by one of its keys, None when it does not speak what is needed."""
+        place = (channel.id, model, exchange.dialect.name, exchange.operation)
+        kept = self._routes.get(place)
+        if kept is None or kept[0] is not channel:  # channels are replaced when they change
+            if len(self._routes) >= ROUTES:
+                self._routes.clear()
+            kept = self._routes[place] = (channel, _routes(channel, exchange, model))
+        routes = kept[1]
+        if len(routes) > 1:
+            return routes[min(int(self.draw() * len(routes)), len(routes) - 1)]
+        return routes[0] if routes else None
+
+
+def _routes(channel: Channel, exchange: Exchange, model: str) -> tuple[Route, ...]:
+    """The ways through a channel, one for each key; none when it does not speak what is needed."""
+    provider = PROVIDERS.get(channel.provider)
+    dialect = exchange.dialect.name
+    restricted = channel.dialects and exchange.operation is Operation.CHAT
+    if provider is None or dialect not in provider.dialects or (restricted and dialect not in channel.dialects):
+        return ()
+    upstream_model = _mapped(model, channel)
+    return tuple(
+        Route(channel=channel, key=key, upstream_model=upstream_model, provider=provider, dialect=dialect)
+        for key in channel.keys or (NO_KEY,)
+    )
 
 
 def _mapped(model: str, channel: Channel) -> str:

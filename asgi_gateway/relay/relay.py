@@ -12,10 +12,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import ClassVar
 
-from cachetools import LRUCache
-
 from asgi_gateway.departure import Departure
 from asgi_gateway.dialects import DIALECTS
+from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.errors import CallerLeft, GatewayError, UpstreamError
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.providers.contract import Endpoint
@@ -29,10 +28,13 @@ from asgi_gateway.relay.transport import (
     UpstreamResponse,
     UpstreamSocket,
 )
-from asgi_gateway.storage.records import Channel, Outcome
+from asgi_gateway.storage.records import Outcome
 from asgi_gateway.types import Message, Receive, Scope, Send
 
 __all__ = ["Relay"]
+
+ENDPOINTS = 4096
+"""How many are kept; a route that is made for one request alone must not fill the memory."""
 
 ERROR_LIMIT = 1 << 16
 """Bytes read of an upstream's error body."""
@@ -72,7 +74,7 @@ class Relay:
         )
         self._open: set[Departure] = set()
         self._closing: set[asyncio.Future[None]] = set()
-        self._endpoints: LRUCache[tuple[object, ...], tuple[Channel, Endpoint]] = LRUCache(4096)
+        self._endpoints: dict[tuple[int, Operation], tuple[Route, Endpoint]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -184,14 +186,16 @@ class Relay:
         )
 
     def _endpoint(self, exchange: Exchange, route: Route) -> Endpoint:
-        key = (route.channel.id, route.key, exchange.operation, route.dialect, route.upstream_model)
+        # By identity: routes and channels are replaced when they change, and a kept one cannot be anybody else's.
+        key = (id(route), exchange.operation)
         kept = self._endpoints.get(key)
-        # A channel is replaced when it changes, never changed.
-        if kept is None or kept[0] is not route.channel:
+        if kept is None:
             endpoint = route.provider.endpoint(
                 route.channel, route.key, exchange.operation, route.dialect, route.upstream_model
             )
-            kept = self._endpoints[key] = (route.channel, endpoint)
+            if len(self._endpoints) >= ENDPOINTS:
+                self._endpoints.clear()
+            kept = self._endpoints[key] = (route, endpoint)
         return kept[1]
 
 
