@@ -19,7 +19,7 @@ from asgi_gateway.relay.answer import Answer
 if TYPE_CHECKING:
     from asgi_gateway.relay.pool import Peer
 
-__all__ = ["RECEIVE_BUFFER", "Connection"]
+__all__ = ["RECEIVE_BUFFER", "Connection", "Surplus", "unacknowledged"]
 
 OVERHEAD_LIMIT = 64 * 1024
 """Bytes of a head, of chunk headers or of a trailer that may come without one byte of body between them."""

@@ -12,7 +12,7 @@ from asgi_gateway.backends.failures import fail
 from asgi_gateway.storage.protocols import UsageSum
 from asgi_gateway.storage.records import Account, Balance, Charge, Reservation, Settlement
 
-__all__ = ["MemoryLedger", "MemoryUsageLog"]
+__all__ = ["MemoryLedger", "MemoryUsageLog", "total"]
 
 
 class MemoryUsageLog:

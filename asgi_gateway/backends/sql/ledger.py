@@ -14,7 +14,7 @@ from asgi_gateway.backends.sql.transaction import Transaction, Verb
 from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.records import Account, Balance, Charge, Outcome, Reservation, Settlement
 
-__all__ = ["Leave", "SqlLedger"]
+__all__ = ["Abandon", "Change", "CountOpen", "Extend", "Leave", "Recover", "Renew", "Reserve", "Settle", "SqlLedger"]
 
 
 class Reserve(Verb):

@@ -14,7 +14,7 @@ from asgi_gateway.backends.sql.window_pages import window_name
 from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.protocols import Admission, Hit, Refusal, Slot
 
-__all__ = ["SqlWindows"]
+__all__ = ["Acquire", "Correct", "Release", "SqlWindows", "Undo"]
 
 
 class Acquire(Verb):
