@@ -6,6 +6,7 @@ still comes is told, not cut. The second signal ends the waiting at once. Everyt
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -126,6 +127,7 @@ class DrainingServer(Server):
             asyncio.get_running_loop().add_reader(self.parent, self._orphaned)
         if self.on_ready is not None:
             self.on_ready()
+        _spare_the_collector()
         await super().main_loop()
         await self._drain()
 
@@ -153,6 +155,16 @@ class DrainingServer(Server):
         elif (error := draining.exception()) is not None:
             raise error
         logger.info("drained")
+
+
+def _spare_the_collector() -> None:
+    """What stands now stays: let the collector of cycles look at requests alone, and seldom.
+
+    Requests leave hardly any cycles, and each of its runs holds all of them up: 6 to 8 % of a request's CPU time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def configure_logging() -> None:
