@@ -220,10 +220,8 @@ def _source(address: str) -> str:
     if ":" not in address:
         return address
     try:
-        ip = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(ip, IPv6Address):
+        ip = IPv6Address(address)
+    except ValueError:  # no IP address
         return address
     mapped = ip.ipv4_mapped
     return str(mapped) if mapped is not None else str(ip_network((int(ip) >> 64 << 64, 64)))

@@ -1,7 +1,7 @@
 """What a provider is: how a kind of upstream is addressed, and how its errors read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from asgi_gateway.dialects.contract import Operation
@@ -28,7 +28,7 @@ class Endpoint:
     origin: Origin
     target: bytes
     """Path and query."""
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     """Authentication, content type and the channel's own headers; the transport adds host and length."""
 
 

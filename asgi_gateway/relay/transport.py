@@ -6,7 +6,7 @@ a cut body told from an end; back-pressure; a kept-alive connection that the ups
 a proxy per channel; a pinned address; limits on header, line and chunk sizes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from asgi_gateway.providers.contract import Origin
@@ -29,8 +29,8 @@ class UpstreamRequest:
     method: str
     origin: Origin
     target: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)  # the channel's key is in them
+    body: bytes = field(repr=False)
     stream: bool
     timeouts: Timeouts
     proxy: str = ""

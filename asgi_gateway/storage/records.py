@@ -127,8 +127,8 @@ class Channel:
     conversion: Literal["lenient", "strict"] = "lenient"
     thinking_to_content: bool = False
     param_override: Mapping[str, Any] = field(default_factory=dict)
-    header_override: Mapping[str, str] = field(default_factory=dict)
-    proxy: str = ""
+    header_override: Mapping[str, str] = field(default_factory=dict, repr=False)  # both may hold credentials
+    proxy: str = field(default="", repr=False)
     timeouts: Timeouts = field(default_factory=Timeouts)
     enabled: bool = True
     origin: Origin = "runtime"

@@ -151,31 +151,63 @@ async def test_a_cancellation_from_outside_is_not_swallowed() -> None:
 
 async def test_a_cancellation_while_the_waiting_is_ended_is_not_swallowed() -> None:
     """Also in the moment after the work, when the departure waits for its own task to end."""
-    slow = asyncio.Event()
+    ending, slow = asyncio.Event(), asyncio.Event()
 
     async def receive() -> Message:
+        begun.set()
         try:
-            await asyncio.get_running_loop().create_future()
+            await forever()
         finally:
+            ending.set()
             await slow.wait()
         raise AssertionError("unreachable")
 
-    after = False
-
     async def work() -> None:
-        nonlocal after
         async with Departure(receive, patience=0):
-            await turns(3)
-        after = True
+            await begun.wait()
+        after.append("went on")
 
+    begun = asyncio.Event()
+    after: list[str] = []
     task = asyncio.create_task(work())
-    await turns(8)
+    await asyncio.wait_for(ending.wait(), 5)
     task.cancel()
     await asyncio.wait([task], timeout=5)
     slow.set()
     await turns(3)
     assert task.cancelled()
-    assert not after
+    assert after == []
+
+
+async def test_a_departure_and_a_cancellation_after_the_work_are_told_apart() -> None:
+    """Work that ignored our cancellation, and is cancelled from outside while the departure ends: cancelled."""
+    ending, slow = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> Message:
+        try:
+            await forever()
+        finally:
+            ending.set()
+            await slow.wait()
+        raise AssertionError("unreachable")
+
+    async def work() -> None:
+        async with (departure := Departure(receive, patience=0)):
+            await turns(3)
+            departure.interrupt(ServiceUnavailable("closing"))
+            with suppress(asyncio.CancelledError):
+                await forever()
+        after.append("went on")
+
+    after: list[str] = []
+    task = asyncio.create_task(work())
+    await asyncio.wait_for(ending.wait(), 5)
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    slow.set()
+    await turns(3)
+    assert task.cancelled()
+    assert after == []
 
 
 async def test_a_cancellation_from_outside_wins_over_a_departure() -> None:

@@ -396,9 +396,9 @@ async def test_then_they_are_ended_honestly_and_settled(caplog: pytest.LogCaptur
             uploading.feed(BODY[5:])
             await uploading.over()
             await asyncio.wait_for(draining, 5)
-    charges = await at.charges()
-    assert [charge.settlement.outcome for charge in charges[:2]] == [Outcome.TRUNCATED, Outcome.UPSTREAM_FAILED]
-    assert charges[0].charged == -(-len(STREAM) // 4) + 100
+    charged = {charge.settlement.outcome: charge.charged for charge in await at.charges()}
+    assert charged[Outcome.TRUNCATED] == -(-len(STREAM) // 4) + 100
+    assert charged[Outcome.UPSTREAM_FAILED] == 0
     assert (await at.balance()).reserved == 0
     assert at.transport.open == 0
     assert "2 open exchanges were ended" in caplog.text

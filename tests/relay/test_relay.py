@@ -220,6 +220,17 @@ async def test_no_deadline_is_no_deadline() -> None:
         assert (await caller.answer()).status == 200
 
 
+async def test_an_answer_in_a_coding_that_was_not_asked_for_is_none() -> None:
+    """Nobody could read it: the caller was promised none either. `identity` is no coding."""
+    reply = Reply.json(completion())
+    reply.headers.append((b"content-encoding", b"gzip"))
+    assert isinstance(await Wire(reply).fails(), MalformedUpstream)
+    reply = Reply.json(completion())
+    reply.headers.append((b"content-encoding", b"Identity"))
+    async with Wire(reply).call() as caller:
+        assert (await caller.answer()).json() == completion()
+
+
 # Bad statuses.
 
 
