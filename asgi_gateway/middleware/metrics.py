@@ -1,6 +1,7 @@
 """Counts exchanges for Prometheus (https://prometheus.io/docs/instrumenting/exposition_formats/).
 
-Labels are bounded: models are those that some channel lists, channels and dialects are configured, codes are ours.
+Labels are bounded: models are those that some channel lists, channels and dialects are configured; of the codes of
+failed attempts, which upstreams invent, the first hundred are told apart.
 With `PROMETHEUS_MULTIPROC_DIR` in the environment the client library keeps the numbers in files that all workers share.
 """
 
@@ -13,6 +14,9 @@ __all__ = ["Metrics"]
 
 SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
+
+CODES = 100
+"""How many codes of failed attempts become labels; the rest counts as "other"."""
 
 KINDS = ("input", "cached", "output")
 """Of tokens, as labels, in the order of the sums."""
@@ -57,6 +61,7 @@ class Metrics:
         self._ended: dict[tuple[str, str, str, int], int] = {}
         self._spent: dict[str, list[int]] = {}
         self._now_open = 0
+        self._codes: set[str] = set()
         self._timers: dict[str, tuple[Histogram, Histogram]] = {}
 
     def began(self) -> None:
@@ -83,7 +88,7 @@ class Metrics:
             timers[1].observe(exchange.first_byte)
         for attempt in exchange.attempts:
             if attempt.error:
-                self._failures.labels(attempt.channel.name, attempt.error).inc()
+                self._failures.labels(attempt.channel.name, self._code(attempt.error)).inc()
         settlement = exchange.settlement
         if settlement is not None and model:
             self._count(model, settlement)
@@ -103,6 +108,13 @@ class Metrics:
                 self._tokens.labels(model, kind).inc(tokens)
             self._units.labels(model).inc(sums[-1])
         self._open.set(self._now_open)
+
+    def _code(self, error: str) -> str:
+        if error not in self._codes:
+            if len(self._codes) >= CODES:
+                return "other"
+            self._codes.add(error)
+        return error
 
     def _count(self, model: str, settlement: Settlement) -> None:
         sums = self._spent.get(model)

@@ -104,7 +104,10 @@ class TelemetryMiddleware:
     def _tell(self, scope: Scope, exchange: Exchange) -> None:
         seconds = perf_counter() - exchange.started
         if self.metrics is not None:
-            self.metrics.ended(exchange, exchange.status, seconds)
+            try:
+                self.metrics.ended(exchange, exchange.status, seconds)
+            except Exception:  # as below
+                logger.exception("the metrics failed")
         if self.access_log is not None:
             try:
                 self.access_log(access_record(scope, exchange, seconds))

@@ -5,18 +5,21 @@ import gzip
 import json
 from typing import Any
 
+import anyio
 import pytest
 
+from asgi_gateway.config import RateLimit
 from asgi_gateway.errors import UpstreamTimeout, UpstreamUnreachable
 from asgi_gateway.middleware import RetryMiddleware
 from asgi_gateway.policies.retry import RetryPolicy
 from asgi_gateway.storage.records import Outcome, Usage
-from support.asgi import Connection, settled
+from support.asgi import Connection, http_scope, settled
 from support.exchanges import KEY, chat
 from support.gateways import House, house
 from support.upstream import DONE, HANG, Reply, ScriptedTransport, chunk, completion, stream, usage_chunk
 
 STREAM = chat(stream=True, max_tokens=10)
+ONE_AT_A_TIME = RateLimit(per="user", concurrency=1)
 BODY = chat(max_tokens=10)
 
 
@@ -291,6 +294,35 @@ async def test_a_cancelled_request_is_settled() -> None:
     assert at.transport.open == 0
 
 
+async def test_a_host_that_cancels_again_and_again_is_settled_once() -> None:
+    """anyio, under Starlette's own middlewares, cancels whatever waits until its scope is left."""
+    at = house(Reply.stream(chunk("word " * 40), HANG), settings={"rate_limits": (ONE_AT_A_TIME,)})
+    after: list[int] = []
+
+    async def host(scope: Any, receive: Any, send: Any) -> None:
+        with anyio.CancelScope() as cancelling:
+            scopes.append(cancelling)
+            await at.gateway(scope, receive, send)
+        task = asyncio.current_task()
+        assert task is not None
+        after.append(task.cancelling())
+
+    scopes: list[anyio.CancelScope] = []
+    async with Connection(host, http_scope(key=KEY), STREAM) as caller:
+        await caller.next()
+        await caller.next()
+        await begins(lambda: caller.waiting)
+        scopes[0].cancel()
+        await caller.ended()
+        assert caller.waiting == 0
+    assert after == [0]
+    (charge,) = await at.charges()
+    assert (charge.settlement.outcome, charge.charged) == (Outcome.CALLER_LEFT, -(-len(STREAM) // 4) + 2 * 50)
+    assert at.transport.open == 0
+    at.transport._replies.append(Reply.json(completion()))
+    assert (await at.ask(BODY)).status == 200  # the slot came back
+
+
 # Money.
 
 
@@ -337,8 +369,6 @@ async def test_a_host_identity_is_charged_without_any_token() -> None:
 
 async def test_limits_and_slots_hold_through_the_stack() -> None:
     """Rules of the settings are in force, and a refused request reserves nothing."""
-    from asgi_gateway.config import RateLimit
-
     transport = ScriptedTransport(answer=lambda request: Reply.json(completion()))
     at = house(transport=transport, settings={"rate_limits": (RateLimit(per="user", requests="2/minute"),)})
     assert [(await at.ask(BODY)).status for _ in range(3)] == [200, 200, 429]

@@ -329,3 +329,36 @@ async def test_open_exchanges_are_counted_while_they_are_open() -> None:
         metrics.flush()
         assert registry.get_sample_value("gateway_open_exchanges") == 0
     assert registry.get_sample_value("gateway_first_byte_seconds_count", {"operation": "chat"}) == 0
+
+
+async def test_codes_that_upstreams_invent_do_not_grow_the_metrics() -> None:
+    """After the first hundred they count together."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    _, exchange = begun(http_scope())
+    exchange.attempts = [Attempt(channel=a_route().channel, started=0.0, error=f"code-{n}") for n in range(150)]
+    for _ in range(2):
+        metrics.ended(exchange, 502, 0.1)
+    names = {"channel": "first", "code": "code-0"}
+    assert registry.get_sample_value("gateway_attempt_failures_total", names) == 2
+    names = {"channel": "first", "code": "other"}
+    assert registry.get_sample_value("gateway_attempt_failures_total", names) == 100
+    assert generate_latest(registry).count(b"gateway_attempt_failures_total{") == 101
+
+
+async def test_metrics_that_fail_fail_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    """Telemetry is dropped, the exchange is not; its record is written all the same."""
+
+    class Broken:
+        def began(self) -> None: ...
+
+        def ended(self, exchange: Exchange, status: int, seconds: float) -> None:
+            raise OSError("no space left on device")
+
+        def dropped(self) -> None: ...
+
+    records: list[Record] = []
+    layer = TelemetryMiddleware(Inner(), access_log=lambda record: records.append(dict(record)), metrics=Broken())
+    assert (await ask(layer, http_scope())).status == 200
+    assert "the metrics failed" in caplog.text
+    assert len(records) == 1
