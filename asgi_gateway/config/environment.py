@@ -112,7 +112,8 @@ def _mysql_url(dsn: str) -> str:
         if ":" not in host.rpartition("]")[2]:
             host += ":" + MYSQL_PORT
     else:
-        raise ValueError(f"has the unknown protocol {protocol}: tcp and unix are known")
+        # What stands in its place is not shown: of a URL with a mistake in it, it may be the password.
+        raise ValueError("has an unknown protocol: tcp and unix are known")
     login = quote(user, safe="") + (":" + quote(password, safe="") if colon else "") + "@" if user else ""
     return f"mysql://{login}{host}/{quote(database, safe='')}" + ("?" + "&".join(parameters) if parameters else "")
 

@@ -63,8 +63,8 @@ class ServerSettings:
 class StorageSettings:
     """`[storage]`: where everything is remembered."""
 
-    url: str = "sqlite:///gateway.db"
-    redis: str = ""
+    url: str = field(default="sqlite:///gateway.db", repr=False)  # both may hold a password
+    redis: str = field(default="", repr=False)
     sync: float = 1.0
     """Seconds after which a change made by another process is seen at the latest."""
 

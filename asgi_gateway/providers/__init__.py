@@ -5,6 +5,7 @@ A provider is code, one module each; vendors that are only "the same with anothe
 
 from asgi_gateway.providers.address import Address, parse_base_url
 from asgi_gateway.providers.channels import check_channel
+from asgi_gateway.providers.concealment import conceal
 from asgi_gateway.providers.contract import Endpoint, Origin, Provider
 from asgi_gateway.providers.faults import Quirks, judge
 from asgi_gateway.providers.openai import OpenAIShaped
@@ -19,6 +20,7 @@ __all__ = [
     "Provider",
     "Quirks",
     "check_channel",
+    "conceal",
     "judge",
     "parse_base_url",
     "provider",

@@ -26,7 +26,7 @@ class Endpoint:
 
     method: str
     origin: Origin
-    target: bytes
+    target: bytes = field(repr=False)
     """Path and query."""
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     """Authentication, content type and the channel's own headers; the transport adds host and length."""

@@ -17,6 +17,7 @@ from asgi_gateway.dialects import DIALECTS
 from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.errors import CallerLeft, GatewayError, UpstreamError
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
+from asgi_gateway.providers.concealment import conceal
 from asgi_gateway.providers.contract import Endpoint
 from asgi_gateway.relay.delivery import Delivery
 from asgi_gateway.relay.http1 import Http1Transport
@@ -105,8 +106,10 @@ class Relay:
         except (CallerLeft, asyncio.CancelledError):
             exchange.outcome = Outcome.CALLER_LEFT
             raise
-        except BaseException:
+        except BaseException as failure:
             exchange.outcome = Outcome.TRUNCATED if started else Outcome.UPSTREAM_FAILED
+            if isinstance(failure, UpstreamError):
+                conceal(failure, exchange.route.channel)
             raise
         exchange.outcome = Outcome.COMPLETED
 

@@ -28,12 +28,12 @@ class UpstreamRequest:
 
     method: str
     origin: Origin
-    target: bytes
+    target: bytes = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)  # the channel's key is in them
     body: bytes = field(repr=False)
     stream: bool
     timeouts: Timeouts
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
     address: str | None = None
 
 

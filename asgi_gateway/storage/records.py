@@ -117,7 +117,7 @@ class Channel:
     name: str
     provider: str
     keys: tuple[Secret, ...]
-    base_url: str = ""
+    base_url: str = field(default="", repr=False)  # a path may hold a token
     models: tuple[str, ...] = ()
     groups: tuple[str, ...] = ("default",)
     priority: int = 0

@@ -78,7 +78,7 @@ def test_a_dsn_becomes_a_url(dsn: str, url: str) -> None:
     [
         ("SQL_DSN", "nonsense", "must be a URL, or user:pass@tcp(host:3306)/db"),
         ("SQL_DSN", "u:secret@tcp(host:3306/db", "has an address without a closing bracket"),
-        ("SQL_DSN", "u:secret@pipe(x)/db", "has the unknown protocol pipe: tcp and unix are known"),
+        ("SQL_DSN", "u:secret@pipe(x)/db", "has an unknown protocol: tcp and unix are known"),
         ("PORT", "http", "must be a whole number"),
         ("RELAY_TIMEOUT", "1m", "must be a number of seconds"),
     ],

@@ -78,7 +78,7 @@ def completion(*words: str) -> Script:
     def choice(text: str, finish: str | None) -> Object:
         return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
 
-    whole = {**head, "choices": [choice("".join(words), "stop")], "usage": USAGE}
+    whole: dict[str, Any] = {**head, "choices": [choice("".join(words), "stop")], "usage": USAGE}
     given = [*(choice(word, None) for word in words), choice("", "stop")]
     return _talking(whole, [{**head, "choices": [one]} for one in given])
 

@@ -7,7 +7,7 @@ import orjson
 
 from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.errors import GatewayError
-from asgi_gateway.providers import provider
+from asgi_gateway.providers import conceal, provider
 from asgi_gateway.relay import Http1Transport, Transport, UpstreamRequest
 from asgi_gateway.storage.records import Channel, Secret
 from asgi_gateway_contrib.cli.output import Refused
@@ -78,4 +78,6 @@ def _request(channel: Channel, model: str | None) -> tuple[UpstreamRequest, str]
 
 
 def _refusal(channel: Channel, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> str:
-    return provider(channel.provider).read_error(DIALECT, status, dict(headers), body).message
+    error = provider(channel.provider).read_error(DIALECT, status, dict(headers), body)
+    conceal(error, channel)
+    return error.message
