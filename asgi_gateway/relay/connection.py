@@ -31,6 +31,8 @@ BUFFER_LIMIT = 64 * 1024
 """Bytes kept for a reader before reading stops."""
 RECEIVE_BUFFER = 256 * 1024
 """Bytes that the kernel may hold beyond them."""
+KEEPALIVE = 60
+"""Seconds of silence before the kernel asks whether the upstream is there: models think longer than NATs remember."""
 WRITE_AT_ONCE = 64 * 1024
 """A larger body is written in pieces of this size, as fast as the upstream takes them."""
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -186,6 +188,8 @@ class Connection(asyncio.Protocol):
         if end is not None:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE)
 
     def data_received(self, data: bytes) -> None:
         answer = self.answer
@@ -299,7 +303,10 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _until_close(self, answer: Answer) -> bool:
-        """Whether the body of an answer is ended by the end of the connection (RFC 9112, 6.3)."""
+        """Whether the body of an answer is ended by the end of the connection (RFC 9112, 6.3).
+
+        Over TLS asyncio does not tell a close from a cut, so that such a body cannot be known to be whole.
+        """
         return not any(name in (b"content-length", b"transfer-encoding") for name, _ in answer.headers)
 
     def _unserved(self, answer: Answer, exc: Exception | None) -> bool:

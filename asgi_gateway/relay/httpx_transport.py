@@ -1,6 +1,7 @@
 """The second transport, over `httpx`: HTTP/2, SOCKS proxies, and whatever else has been written for it.
 
 It passes the contract suite but for the lines named there, at several times the cost of `Http1Transport`.
+Over HTTP/2 an answer that is dropped does not stop the upstream: httpcore resets no stream.
 `httpx` is imported when the first one is made.
 """
 
@@ -23,7 +24,7 @@ from asgi_gateway.storage.records import Timeouts
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HttpxAnswer", "HttpxTransport"]
+__all__ = ["Closable", "Deadlines", "HttpxAnswer", "HttpxTransport", "Way"]
 
 WAYS_LIMIT = 256
 """Ways to upstreams (proxy, pinned address) whose connections are kept; beyond them unused ones are closed."""
@@ -233,6 +234,8 @@ class HttpxTransport:
             )
         except (ValueError, self._httpx.InvalidURL) as error:
             raise UpstreamError("the channel's proxy address cannot be used", fault=Fault.CHANNEL) from error
+        except ImportError as error:
+            raise UpstreamError("this kind of proxy needs the package socksio", fault=Fault.CHANNEL) from error
 
     def _tls(self) -> ssl.SSLContext:
         """The system's roots, as for `Http1Transport`, rather than httpx's own; made once, for it takes a while."""

@@ -69,6 +69,8 @@ class Tunnel(asyncio.Protocol):
             lines.append(b"proxy-authorization: " + credentials)
         self.transport.write(b"\r\n".join([*lines, b"", b""]))
         await self._opened
+        if self.transport.is_closing():
+            raise refusal(None)
         return self.transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -93,6 +95,11 @@ class Tunnel(asyncio.Protocol):
 
     def _refuse(self, cause: Exception | None) -> None:
         if not self._opened.done():
-            failure = UpstreamUnreachable("the channel's proxy opened no way to the upstream", fault=Fault.CHANNEL)
-            failure.__cause__ = cause
-            self._opened.set_exception(failure)
+            self._opened.set_exception(refusal(cause))
+
+
+def refusal(cause: Exception | None) -> UpstreamUnreachable:
+    """The error of a proxy that does not let us through."""
+    failure = UpstreamUnreachable("the channel's proxy opened no way to the upstream", fault=Fault.CHANNEL)
+    failure.__cause__ = cause
+    return failure
