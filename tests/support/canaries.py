@@ -69,7 +69,7 @@ def _told(end: UpstreamEnd) -> str:
     return (
         f"The key {key} (in a URL {quote(key, safe='')}) is not welcome at {visit.target}, nor at /{PATH}/v1, "
         f"nor on {HOST} or {HOST.upper()}:8123; you sent {json.dumps(dict(visit.headers))} "
-        f"through {USER}:{PASSWORD} ({quote(PASSWORD, safe='')}); you said: {visit.headers['x-canary']}."
+        f"through {USER}:{PASSWORD} ({quote(PASSWORD, safe='')}); you said: {visit.headers.get('x-canary')}."
     )
 
 

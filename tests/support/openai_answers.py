@@ -50,10 +50,12 @@ def _talking(whole: Object, chunks: Sequence[Object]) -> Script:
 
 def chat(message: Object, deltas: Sequence[Object], *, finish: str = "stop", **more: Any) -> Script:
     """A chat completion; `more` are further fields of the answer and of each chunk."""
-    head = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": "gpt-4o-mini-2024-07-18", **more}
+    head: dict[str, Any] = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": "gpt-4o-mini-2024-07-18", **more}
     choice = {"index": 0, "message": {"role": "assistant", **message}, "logprobs": None, "finish_reason": finish}
-    whole = {**head, "object": "chat.completion", "choices": [choice], "usage": USAGE}
-    given = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas]
+    whole: dict[str, Any] = {**head, "object": "chat.completion", "choices": [choice], "usage": USAGE}
+    given: list[dict[str, Any]] = [
+        {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas
+    ]
     given.append({"index": 0, "delta": {}, "logprobs": None, "finish_reason": finish})
     return _talking(whole, [{**head, "object": "chat.completion.chunk", "choices": [choice]} for choice in given])
 
