@@ -30,11 +30,9 @@ async def open_all(gateway: GatewayProcess, upstream: ScriptedServer) -> dict[st
     """Some calls of each kind, over all workers, that have all come as far as they come before the end; by id."""
     caller = Caller(gateway.port, DEV.key)
     ids = [f"{kind}-{number}" for number in range(EACH) for kind in KINDS]
-    connections = await gateway.spread(len(ids))
     calls: dict[str, Call] = {}
-    for index, call in enumerate(connections):
-        id = ids[index] if index < len(ids) else f"{KINDS[0]}-further-{index}"
-        kind = id.rpartition("-")[0].removesuffix("-further")
+    for id, call in zip(ids, await gateway.spread(len(ids)), strict=True):
+        kind = id.rpartition("-")[0]
         calls[id] = await caller.send(call, id, model=kind, stream=is_stream(kind))
     await eventually(lambda: upstream.in_flight == len(calls), 10, "arrival of all calls")
     for id, call in calls.items():
@@ -105,7 +103,7 @@ def check_books(gateway: GatewayProcess, calls: dict[str, Call]) -> None:
     """Each exchange has one charge record that names its outcome; nothing stays reserved."""
     caller = Caller(0, DEV.key)
     for id in calls:
-        kind = id.rpartition("-")[0].removesuffix("-further")
+        kind = id.rpartition("-")[0]
         (charge,) = gateway.books.charges(id)
         request = caller.request(id, model=kind, stream=is_stream(kind))
         expected = {

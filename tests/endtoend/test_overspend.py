@@ -66,11 +66,8 @@ class Deployment:
     async def at_once(self, payer: Payer, ids: list[str]) -> list["asyncio.Task[Call]"]:
         """A call for each id, each over a connection of its own, all under way before any answer is read."""
         caller = Caller(self.gateway.port, payer.key, model=MODEL, max_tokens=MAX_TOKENS)
-        connections = await self.gateway.spread(len(ids))
-        calls, further = connections[: len(ids)], connections[len(ids) :]
+        calls = await self.gateway.spread(len(ids))
         await asyncio.gather(*(caller.send(call, id) for call, id in zip(calls, ids, strict=True)))
-        for call in further:
-            call.leave()
         return [asyncio.create_task(call.ended()) for call in calls]
 
     async def sums(self, payer: Payer) -> Sums:

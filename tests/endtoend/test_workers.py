@@ -32,6 +32,8 @@ SECONDS = 2.0
 """Until every process knows what another one changed: `storage.sync` is 1 s, and asking takes its time."""
 
 LIMITS = f"""
+[limits]
+failed_authentications = ""
 [[rate_limits]]
 per = "token"
 models = ["requests"]
@@ -65,12 +67,9 @@ class Deployment:
 
     async def at_once(self, model: str, count: int = CALLERS) -> "list[asyncio.Task[Call]]":
         """So many calls for a model over connections that lie with all workers, sent at once."""
-        connections = await self.gateway.spread(count)
+        calls = await self.gateway.spread(count)
         caller = Caller(self.gateway.port, DEV.key, model=model, max_tokens=MAX_TOKENS)
-        calls = connections[:count]
         await asyncio.gather(*(caller.send(call, f"{model}-{number:02}") for number, call in enumerate(calls)))
-        for call in connections[count:]:
-            call.leave()
         return [asyncio.create_task(call.ended()) for call in calls]
 
 
@@ -140,10 +139,13 @@ async def counted(deployment: Deployment, model: str) -> int:
 
 
 async def test_any_worker_shows_the_metrics_of_all(deployment: Deployment) -> None:
-    """Wherever `/metrics` is asked for, the number is that of all requests."""
+    """Wherever `/metrics` is asked for, the number soon is that of all requests: each process writes once a second."""
     calls = await asyncio.gather(*await deployment.at_once("quick"))
     assert {call.status for call in calls} == {200}
-    assert [await counted(deployment, "quick") for _ in range(5 * WORKERS)] == [CALLERS] * 5 * WORKERS
+    deadline = time.monotonic() + SECONDS
+    while (seen := [await counted(deployment, "quick") for _ in range(5 * WORKERS)]) != [CALLERS] * 5 * WORKERS:
+        assert max(seen) <= CALLERS
+        assert time.monotonic() < deadline, f"seen at last: {seen}"
 
 
 async def test_the_root_token_is_printed_once_by_one_process(deployment: Deployment) -> None:
@@ -180,7 +182,7 @@ async def test_a_worker_that_is_killed_leaves_nothing_open_and_disturbs_nobody(d
     caller = Caller(gateway.port, DEV.key, model="open", stream=True)
     calls = [await caller.send(call, f"open-{index}") for index, call in enumerate(await gateway.spread(40))]
     await asyncio.gather(*(call.until(lambda call=call: len(call.events) == 3) for call in calls))
-    victim, held = max(gateway.connections.items(), key=lambda item: item[1])
+    victim, held = max((len(ports), pid) for pid, ports in gateway.connections.items())[::-1]
     os.kill(victim, signal.SIGKILL)
     await eventually(lambda: f"worker {victim} ended with -9" in gateway.log, 10, "notice of its death")
     await eventually(lambda: len(set(gateway.workers) - {victim}) == WORKERS, 30, "another worker")

@@ -25,6 +25,12 @@ class Call:
         self.cut = ""
         """How the connection ended, if it did before that."""
 
+    @property
+    def port(self) -> int:
+        """This end of the connection."""
+        port: int = self._writer.get_extra_info("sockname")[1]
+        return port
+
     @classmethod
     async def connect(cls, port: int) -> Self:
         """Open a connection, and send nothing yet."""

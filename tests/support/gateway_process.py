@@ -10,6 +10,7 @@ with GatewayProcess(directory, settings) as gateway:
 Nothing of it outlives the block. Run under coverage, its process is measured, too (`patch = subprocess`).
 """
 
+import asyncio
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +29,8 @@ from support.waiting import eventually
 __all__ = ["GatewayProcess", "memory_of", "run_command"]
 
 LISTENING = re.compile(r"(?:listens|listening|running) on http://127\.0\.0\.1:(\d+)")
+ESTABLISHED = "01"
+BURST = 50
 START_DEADLINE = 60.0
 """Seconds; several workers on a busy machine take their time."""
 
@@ -87,12 +91,15 @@ class GatewayProcess:
         return [pid for pid in _children(self.pid) if b"spawn_main" in _command(pid)]
 
     @property
-    def connections(self) -> dict[int, int]:
-        """How many callers' connections each of several workers has accepted and not closed."""
+    def connections(self) -> dict[int, set[int]]:
+        """The callers' ports of the connections that each of several workers has accepted and not closed."""
         here = f":{self.port:04X}"
-        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        inodes = {fields[9] for fields in lines if fields[1].endswith(here) and fields[3] == "01"}
-        return {pid: len(_sockets(pid) & inodes) for pid in self.workers}
+        ports = {}
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1].endswith(here) and fields[3] == ESTABLISHED:
+                ports[fields[9]] = int(fields[2].rpartition(":")[2], 16)
+        return {pid: {ports[inode] for inode in _sockets(pid) & ports.keys()} for pid in self.workers}
 
     @property
     def url(self) -> str:
@@ -133,14 +140,23 @@ class GatewayProcess:
         return self
 
     async def spread(self, count: int) -> list[Call]:
-        """So many connections at least, and so many more that every worker has accepted some."""
-        calls = [await Call.connect(self.port) for _ in range(count)]
-        while self._workers > 1:
-            await eventually(lambda: sum(self.connections.values()) >= len(calls), 10, "acceptance of all callers")
-            if min(self.connections.values()) > 0:
-                break
-            calls.append(await Call.connect(self.port))
-        return calls
+        """So many connections, as evenly over all workers as it goes, nothing sent yet.
+
+        Who accepts a connection is the kernel's choice, so more are opened than are kept.
+        """
+        if self._workers == 1:
+            return [await Call.connect(self.port) for _ in range(count)]
+        calls: dict[int, Call] = {}
+        shares: list[set[int]] = [set()]
+        while not all(shares) or len(calls) < 2 * count:
+            further = await asyncio.gather(*(Call.connect(self.port) for _ in range(max(count, BURST))))
+            calls.update({call.port: call for call in further})
+            await eventually(lambda: set().union(*self.connections.values()) >= calls.keys(), 10, "acceptance of all")
+            shares = [ports & calls.keys() for ports in self.connections.values()]
+        turns = [port for turn in zip_longest(*shares) for port in turn if port is not None]
+        for port in turns[count:]:
+            calls[port].leave()
+        return [calls[port] for port in turns[:count]]
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Send a signal to the process that was started."""
