@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from asgi_gateway.errors import Fault, UpstreamError, UpstreamUnreachable
 
-__all__ = ["ProxyAddress", "Tunnel", "authority"]
+__all__ = ["ProxyAddress", "Tunnel", "authority", "refusal"]
 
 HEAD_LIMIT = 16 * 1024
 """Bytes of a proxy's answer to CONNECT."""
