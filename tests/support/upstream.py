@@ -90,6 +90,8 @@ class ScriptedResponse:
         self.reads = 0
         self.reading = False
         self.ended = False
+        self.said: list[bytes] = []
+        """What was read of it."""
         self._steps = list(reply.steps)
 
     async def read(self) -> bytes:
@@ -102,6 +104,7 @@ class ScriptedResponse:
             while self._steps:
                 piece = await _take(self._steps.pop(0))
                 if piece:
+                    self.said.append(piece)
                     return piece
             self.ended = True
             return b""
