@@ -59,6 +59,7 @@ async def test_as_the_root_app_it_answers_the_servers_lifespan() -> None:
         assert (await at.ask(BODY)).status == 200
     assert said[1:] == [{"type": "lifespan.shutdown.complete"}]
     assert (storage.opened, storage.closed) == (1, 1)
+    assert [task for task in asyncio.all_tasks() if "upkeep" in task.get_name()] == []
     assert at.transport.closed == 1
 
 
@@ -405,14 +406,16 @@ async def test_then_they_are_ended_honestly_and_settled(caplog: pytest.LogCaptur
     assert "2 open exchanges were ended" in caplog.text
 
 
-async def test_whoever_comes_to_the_upstream_during_the_end_is_ended_too() -> None:
+async def test_whoever_comes_to_the_upstream_during_the_end_is_ended_too(caplog: pytest.LogCaptureFixture) -> None:
     """An upload that was under way when the drain began does not outlive it."""
     at = house(Reply(before=[HANG]))
     async with at.gateway, at.call(None) as caller:
         caller.feed(BODY[:5], more=True)
         await settled()
         draining = asyncio.ensure_future(at.gateway.drain(0.01))
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            while "drained" not in caplog.text:
+                await settled(1)
         caller.feed(BODY[5:])
         assert (await caller.answer()).status == 503
         await asyncio.wait_for(draining, 5)

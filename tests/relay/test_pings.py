@@ -155,7 +155,7 @@ async def test_after_the_first_ping_a_failure_is_an_error_event() -> None:
 
 async def test_the_deadline_for_the_first_event_holds_all_the_same() -> None:
     """Pings of ours are no event of the upstream's."""
-    of = channel(id=1, timeouts=Timeouts(first_event=3 * SOON))
+    of = channel(id=1, timeouts=Timeouts(first_event=20 * SOON))
     transport = ScriptedTransport(Reply.stream(b": hello\n\n", HANG))
     app = ErrorMiddleware(Relay(transport=transport, route=a_route(of), ping=SOON))
     seen = await ask(app, http_scope(), STREAM)
