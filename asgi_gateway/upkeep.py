@@ -49,15 +49,13 @@ class Upkeep:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
-        if self.flush is not None:
-            self.flush()
+        await self._attempt("flush the metrics", self._flush)
 
     async def _run(self) -> None:
         renewed = recovered = monotonic()
         while True:
             await asyncio.sleep(self.settings.storage.sync)
-            if self.flush is not None:
-                self.flush()
+            await self._attempt("flush the metrics", self._flush)
             await self._attempt("look for changes", self.directory.refresh)
             now = monotonic()
             if now - renewed >= LEASE_INTERVAL:
@@ -66,6 +64,10 @@ class Upkeep:
             if now - recovered >= RECOVERY_INTERVAL:
                 recovered = now
                 await self._attempt("recover lost reservations", self._recover)
+
+    async def _flush(self) -> None:
+        if self.flush is not None:
+            self.flush()
 
     async def _recover(self) -> None:
         lost = await self.storage.ledger.recover(self.settings.billing.lost)

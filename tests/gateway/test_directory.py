@@ -120,6 +120,28 @@ async def test_a_user_is_created_once_and_then_remembered() -> None:
     assert (await tokens.user("carol")).group == "default"
 
 
+async def test_a_user_gets_old_and_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tokens do: asked for once, again after `max_age`, again when everything is forgotten."""
+    now = 0.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    world = await make_world()
+    tokens = TokenDirectory(world.storage, max_age=60)
+
+    async def enabled() -> bool:
+        return (await tokens.user("alice")).enabled
+
+    assert await enabled()
+    await world.storage.users.update(replace(world.user, enabled=False))
+    now = 59.9
+    assert await enabled()
+    now = 60.0
+    assert not await enabled()
+    await world.storage.users.update(replace(world.user, enabled=True))
+    assert not await enabled()
+    tokens.forget()
+    assert await enabled()
+
+
 async def test_a_directory_loads_what_changed() -> None:
     """One small question when nothing did; channels, and forgotten tokens, when something did."""
     world = await make_world(channel())

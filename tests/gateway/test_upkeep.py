@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,17 +45,17 @@ class Books:
             await asyncio.wait_for(self.again.wait(), 5)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LEASE_INTERVAL", 0.002)
     monkeypatch.setattr(module, "RECOVERY_INTERVAL", 0.002)
 
 
-def upkeep() -> tuple[Upkeep, Books]:
+def upkeep(flush: Callable[[], None] | None = None) -> tuple[Upkeep, Books]:
     storage = MemoryStorage()
     books: Any = Books()
     storage.ledger = books
-    return Upkeep(Directory(storage, Catalogue()), storage, SETTINGS), books
+    return Upkeep(Directory(storage, Catalogue()), storage, SETTINGS, flush), books
 
 
 async def test_everything_is_done_once_before_the_first_request() -> None:
@@ -67,6 +68,7 @@ async def test_everything_is_done_once_before_the_first_request() -> None:
     await work.stop()
 
 
+@pytest.mark.usefixtures("_quick")
 async def test_it_goes_on_in_the_background() -> None:
     """Until it is stopped."""
     work, books = upkeep()
@@ -88,6 +90,7 @@ async def test_a_start_that_fails_starts_nothing() -> None:
     await work.stop()
 
 
+@pytest.mark.usefixtures("_quick")
 async def test_what_fails_is_told_when_it_begins_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
     """Not each time."""
     caplog.set_level(logging.WARNING)
@@ -105,6 +108,7 @@ async def test_what_fails_is_told_when_it_begins_and_when_it_is_over(caplog: pyt
     ]
 
 
+@pytest.mark.usefixtures("_quick")
 async def test_a_fault_of_ours_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged with its traceback, and the rest goes on."""
     work, books = upkeep()
@@ -124,3 +128,62 @@ async def test_what_was_recovered_is_told(caplog: pytest.LogCaptureFixture) -> N
     await work.start()
     await work.stop()
     assert "closed 3 reservations of processes that died" in caplog.text
+
+
+async def test_each_thing_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease is renewed each 5 s, lost reservations are looked for each 15 s, changes each time."""
+    now = 1000.0
+    looked = asyncio.Event()
+
+    def clock() -> float:
+        looked.set()
+        return now
+
+    async def looks(times: int) -> None:
+        for _ in range(times):
+            looked.clear()
+            await asyncio.wait_for(looked.wait(), 5)
+
+    monkeypatch.setattr(module, "monotonic", clock)
+    work, books = upkeep()
+    await work.start()
+    await looks(2)
+    seen: list[tuple[float, int, int]] = []
+    for now in (1004.9, 1005.0, 1014.9, 1015.0):
+        await looks(3)
+        seen.append((now, books.renewed, books.recovered))
+    await work.stop()
+    assert seen == [(1004.9, 1, 1), (1005.0, 2, 1), (1014.9, 3, 1), (1015.0, 3, 2)]
+
+
+async def test_metrics_are_flushed_each_time_and_at_the_end() -> None:
+    """What was counted last is not lost."""
+    flushed: list[int] = []
+    further = asyncio.Event()
+
+    def flush() -> None:
+        flushed.append(len(flushed))
+        further.set()
+
+    work, _ = upkeep(flush)
+    await work.start()
+    for _ in range(3):
+        further.clear()
+        await asyncio.wait_for(further.wait(), 5)
+    before = len(flushed)
+    await work.stop()
+    assert len(flushed) == before + 1
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_metrics_that_cannot_be_flushed_end_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A disk that is full must not cost the lease."""
+
+    def flush() -> None:
+        raise OSError("no space left on device")
+
+    work, books = upkeep(flush)
+    await work.start()
+    await books.next()
+    await work.stop()
+    assert {record.message for record in caplog.records} == {"could not flush the metrics"}
