@@ -58,7 +58,7 @@ class Trial:
         """One more process on the same database."""
         more = f'[billing]\nlost = "{self.lost}"\n'
         text = settings(self.upstream.port, list(self.upstream.scripts), more=more)
-        return GatewayProcess(self.directory, text, workers=workers)
+        return GatewayProcess(self.directory, text, workers=workers, measured=False)
 
     async def kill_under_load(self, gateway: GatewayProcess) -> int:
         """Call from all sides, and kill at a random moment; how many exchanges were in flight then."""

@@ -53,6 +53,7 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tupl
         program = (patient_gateway.__file__,)
         with GatewayProcess(tmp_path_factory.mktemp("leaving"), text, program=program) as gateway:
             yield await gateway.ready(), upstream
+            assert await gateway.terminate() == 0
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

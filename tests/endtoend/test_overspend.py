@@ -105,6 +105,7 @@ async def deployment(
         with GatewayProcess(directory, text, storage=storage, workers=workers) as gateway:
             await gateway.ready()
             yield Deployment(gateway, upstream, memory=storage is not None)
+            assert await gateway.terminate() == 0
 
 
 def refusals(answers: list[Call]) -> list[Call]:

@@ -37,6 +37,7 @@ async def gateway(tmp_path: Path, upstream: ScriptedServer) -> AsyncIterator[Gat
         for stream in (False, True):  # what is loaded once at the first use is no growth
             assert (await caller.call(model="quick", stream=stream)).status == 200
         yield process
+        assert await process.terminate() == 0
 
 
 @contextmanager

@@ -81,6 +81,7 @@ async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         with GatewayProcess(tmp_path_factory.mktemp("workers"), text, workers=WORKERS) as gateway:
             await gateway.ready()
             yield Deployment(gateway, upstream)
+            assert await gateway.terminate() == 0
 
 
 def check_refused(calls: list[Call]) -> None:

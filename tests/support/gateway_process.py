@@ -39,7 +39,7 @@ class GatewayProcess:
     """One `serve` in `directory`, where its configuration, its database and its output lie.
 
     `settings` is the text of the configuration file, without `[storage]`, which is added: `gateway.db`, or `storage`.
-    `program` replaces `-m asgi_gateway serve`.
+    `program` replaces `-m asgi_gateway serve`. `measured`: by coverage, if that runs; a kill may cut its file in half.
     A directory may be used by one process after another: database and output are found again.
     """
 
@@ -51,6 +51,7 @@ class GatewayProcess:
         storage: str | None = None,
         workers: int = 1,
         program: Sequence[str] = ("-m", "asgi_gateway", "serve"),
+        measured: bool = True,
     ) -> None:
         self.directory = directory
         self.books = LedgerFile(directory / "gateway.db")
@@ -61,6 +62,9 @@ class GatewayProcess:
         self._errors = self._output.with_name(self._output.name.replace("stdout", "stderr"))
         self._workers = workers
         self._arguments = [*program, "--config", str(self.config), "--port", "0", "--workers", str(workers)]
+        self._environment = {
+            name: value for name, value in os.environ.items() if measured or not name.startswith("COVERAGE_")
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -69,6 +73,7 @@ class GatewayProcess:
             self._process = subprocess.Popen(
                 [sys.executable, *self._arguments],
                 cwd=self.directory,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,

@@ -4,7 +4,7 @@
 """
 
 import argparse
-import asyncio
+from contextlib import nullcontext
 from pathlib import Path
 
 from asgi_gateway.gateway import Gateway
@@ -17,10 +17,11 @@ BACK_OFF = 30.0
 
 
 def main() -> None:
-    """Serve a configuration with uvicorn; the address goes to stdout."""
+    """Serve a configuration; the address goes to stderr."""
     import uvicorn
 
     from asgi_gateway_contrib.standalone.access_log import AccessLogWriter
+    from asgi_gateway_contrib.standalone.server import DrainingServer
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--config", type=Path)
@@ -31,7 +32,7 @@ def main() -> None:
     log = AccessLogWriter()
     gateway = Gateway.from_config(options.config, layers={RetryMiddleware: {"policy": policy}}, access_log=log)
     config = uvicorn.Config(gateway, host="127.0.0.1", port=options.port, access_log=False, log_level="info")
-    asyncio.run(uvicorn.Server(config).serve())
+    DrainingServer(config, gateway, grace=1.0, around=nullcontext()).run()
     log.close()
 
 
