@@ -11,6 +11,8 @@ from tempfile import SpooledTemporaryFile
 from time import perf_counter
 from typing import IO, Literal, Self
 
+from msgspec import Struct
+
 from asgi_gateway.dialects import classify
 from asgi_gateway.dialects.contract import Dialect, Operation, RequestOutline
 from asgi_gateway.providers.contract import Provider
@@ -53,8 +55,7 @@ class Identity:
     its origin. None: it does when the request has a cookie and no `Authorization` header."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """Who is calling. `token` is None for a caller that the host application named."""
 
     user: User
@@ -64,8 +65,7 @@ class Caller:
     """The only models allowed; empty: all that the group may use."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelChoice:
+class ModelChoice(Struct, frozen=True):
     """The model asked for, and what aliases and suffixes made of it."""
 
     asked: str
@@ -92,8 +92,7 @@ class Route:
     """The name of a dialect that the channel speaks."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, kw_only=True):
     """One try at one channel: how it ended and how long it took (seconds). An empty `error` means it answered."""
 
     channel: Channel

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from asgi_gateway.errors import GatewayError, UpstreamError
 from asgi_gateway.storage.records import Usage
 
@@ -44,8 +46,7 @@ class OwnedRoute:
     operation: Operation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestOutline:
+class RequestOutline(Struct, frozen=True, kw_only=True):
     """What the layers need to know of a request body without converting it."""
 
     model: str

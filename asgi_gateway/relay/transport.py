@@ -6,8 +6,9 @@ a cut body told from an end; back-pressure; a kept-alive connection that the ups
 a proxy per channel; a pinned address; limits on header, line and chunk sizes.
 """
 
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct
 
 from asgi_gateway.providers.contract import Origin
 from asgi_gateway.storage.records import Timeouts
@@ -15,8 +16,7 @@ from asgi_gateway.storage.records import Timeouts
 __all__ = ["SocketTransport", "Transport", "UpstreamRequest", "UpstreamResponse", "UpstreamSocket"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamRequest:
+class UpstreamRequest(Struct, frozen=True, kw_only=True):
     """One request to an upstream.
 
     `headers` are sent as they are, in order, lower-case names; the transport adds `host`, `content-length`
@@ -28,13 +28,17 @@ class UpstreamRequest:
 
     method: str
     origin: Origin
-    target: bytes = field(repr=False)
-    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)  # the channel's key is in them
-    body: bytes = field(repr=False)
+    target: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
     stream: bool
     timeouts: Timeouts
-    proxy: str = field(default="", repr=False)
+    proxy: str = ""
     address: str | None = None
+
+    def __repr__(self) -> str:
+        # Headers and target may hold the channel's key, the body the caller's words, the proxy its login.
+        return f"UpstreamRequest(method={self.method!r}, origin={self.origin!r}, stream={self.stream})"
 
 
 class UpstreamResponse(Protocol):

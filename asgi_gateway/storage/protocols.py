@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from msgspec import Struct
+
 from asgi_gateway.storage.records import Account, Balance, Channel, Charge, Reservation, Settlement, Token, User
 
 __all__ = [
@@ -201,8 +203,7 @@ class UsageLog(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True):
     """`cost` counted against at most `limit` in any `seconds`, under `key`."""
 
     key: str
@@ -211,16 +212,14 @@ class Hit:
     cost: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """One of at most `limit` requests open at once under `key`."""
 
     key: str
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     """A request that was let in: what it took, so that it can be corrected and given back."""
 
     id: str
@@ -229,8 +228,7 @@ class Admission:
     slots: tuple[Slot, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a request was not let in; nothing was counted. `retry_after` in seconds."""
 
     key: str

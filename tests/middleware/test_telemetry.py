@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from prometheus_client import CollectorRegistry, generate_latest
 
 from asgi_gateway.errors import CallerLeft, InvalidRequest, UpstreamError
@@ -75,8 +76,8 @@ async def test_the_route_is_shown_to_tokens_that_may_see_it(*, show: bool) -> No
         exchange.attempts.append(Attempt(channel=exchange.route.channel, started=0.0, error="upstream_error"))
 
     for caller, shown in (
-        (replace(CALLER, token=replace(TOKEN, show_route=show)), show),
-        (replace(CALLER, token=None), False),
+        (structs.replace(CALLER, token=replace(TOKEN, show_route=show)), show),
+        (structs.replace(CALLER, token=None), False),
     ):
         scope, exchange = begun(http_scope())
         exchange.caller = caller
@@ -95,7 +96,7 @@ async def test_an_error_counts_only_the_attempts_that_were_made() -> None:
         raise UpstreamError("no")
 
     scope, exchange = begun(http_scope())
-    exchange.caller = replace(CALLER, token=replace(TOKEN, show_route=True))
+    exchange.caller = structs.replace(CALLER, token=replace(TOKEN, show_route=True))
     seen = await ask(recorded(Inner(failing), []), scope)
     assert seen.status == 502
     assert seen.header("x-gateway-attempts") == "1"

@@ -1,6 +1,6 @@
 """What an exchange costs."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
@@ -8,6 +8,7 @@ from math import ceil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from asgi_gateway.policies.pricing import (
     BILLING,
@@ -40,10 +41,10 @@ PRICES = st.builds(
 TOKENS = st.integers(0, 10**12)
 USAGES = st.builds(
     Usage,
-    **{name: TOKENS for name in (f.name for f in fields(Usage)) if name != "estimated"},
+    **{name: TOKENS for name in Usage.__struct_fields__ if name != "estimated"},
     estimated=st.booleans(),
 )
-COUNTS = tuple(f.name for f in fields(Usage) if f.name not in ("tool_calls", "estimated"))
+COUNTS = tuple(name for name in Usage.__struct_fields__ if name not in ("tool_calls", "estimated"))
 
 
 def exact(price: Price, ratio: Decimal, usage: Usage) -> Fraction:
@@ -94,7 +95,7 @@ def test_an_estimate_is_the_exact_sum_rounded_up_once(
         choices=choices,
     )
     prompt = Usage(input=ceil(Fraction(prompt_bytes, 3)))
-    whole = replace(prompt, output=(default_output if max_output is None else max_output) * choices)
+    whole = structs.replace(prompt, output=(default_output if max_output is None else max_output) * choices)
     assert found.amount == min(ceil(exact(price, ratio, whole)), MAX_CHARGE)
     assert found.prompt_amount == min(ceil(exact(price, ratio, prompt)), MAX_CHARGE)
     assert found.prompt_amount <= found.amount
@@ -153,9 +154,9 @@ def test_a_missing_price_falls_back_to_the_kind_beside_it() -> None:
     price = Price(input=Decimal(2), output=Decimal(4))
     million = 1_000_000
     for kind in ("cache_read", "cache_write", "cache_write_1h", "audio_input", "image_input"):
-        assert cost(price, ONE, replace(Usage(), **{kind: million})) == million, kind
+        assert cost(price, ONE, structs.replace(Usage(), **{kind: million})) == million, kind
     for kind in ("reasoning", "audio_output", "image_output"):
-        assert cost(price, ONE, replace(Usage(), **{kind: million})) == 2 * million, kind
+        assert cost(price, ONE, structs.replace(Usage(), **{kind: million})) == 2 * million, kind
     dearer = replace(price, cache_write=Decimal(6))
     assert cost(dearer, ONE, Usage(cache_write_1h=million)) == 3 * million
 
@@ -168,8 +169,8 @@ def test_a_price_of_zero_is_a_price() -> None:
 @pytest.mark.parametrize("kind", COUNTS)
 def test_a_negative_count_makes_no_discount(kind: str) -> None:
     """An upstream that reports less than nothing is not believed."""
-    usage = replace(Usage(input=1_000_000, output=7), **{kind: -500_000})
-    believed = replace(usage, **{kind: 0})
+    usage = structs.replace(Usage(input=1_000_000, output=7), **{kind: -500_000})
+    believed = structs.replace(usage, **{kind: 0})
     assert cost(MINI, ONE, usage) == cost(MINI, ONE, believed)
     settled = settle_usage(Outcome.COMPLETED, usage, prompt_bytes=0, output_estimate=0, reached_upstream=True)
     assert settled == believed

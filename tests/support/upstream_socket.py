@@ -15,7 +15,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from asgi_gateway.providers.contract import Origin
@@ -133,16 +133,16 @@ class ScriptedUpstream:
 
     def ask(self, **changes: Any) -> UpstreamRequest:
         """A small request to this upstream; `changes` replace its fields."""
-        request = UpstreamRequest(
-            method="POST",
-            origin=self.origin,
-            target=b"/v1/chat/completions",
-            headers=((b"content-type", b"application/json"),),
-            body=b'{"model":"m"}',
-            stream=False,
-            timeouts=Timeouts(),
-        )
-        return replace(request, **changes)
+        fields: dict[str, Any] = {
+            "method": "POST",
+            "origin": self.origin,
+            "target": b"/v1/chat/completions",
+            "headers": ((b"content-type", b"application/json"),),
+            "body": b'{"model":"m"}',
+            "stream": False,
+            "timeouts": Timeouts(),
+        }
+        return UpstreamRequest(**fields | changes)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -3,9 +3,10 @@
 from asyncio import Future, get_running_loop
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Literal
+
+from msgspec.structs import replace
 
 from asgi_gateway.backends.accounts import AccountState, check_amount, check_settlement, close, set_aside
 from asgi_gateway.backends.failures import fail

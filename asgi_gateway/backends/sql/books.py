@@ -5,8 +5,9 @@ at the end. The database is locked for writing meanwhile, so what was read stays
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from asgi_gateway.backends.accounts import AccountState, close, set_aside
 from asgi_gateway.backends.sql import schema
