@@ -56,6 +56,16 @@ def test_however_it_is_cut_the_same_body_comes_out(name: str, data: bytes, where
     assert decoded(header(name), cut(ENCODERS[name](data), where)) == data
 
 
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_large_body_comes_out_whole(name: str) -> None:
+    """Much more than is made in one step, out of one piece and out of many; the limit itself is allowed."""
+    data = b"".join(b"%d some text that repeats itself " % (number % 1000) for number in range(30_000))
+    packed = ENCODERS[name](data)
+    assert decoded(header(name), [packed], len(data)) == data
+    pieces = [packed[offset : offset + 1000] for offset in range(0, len(packed), 1000)]
+    assert decoded(header(name), pieces, len(data)) == data
+
+
 @given(data=st.binary(max_size=500), names=st.lists(st.sampled_from(PACKED), min_size=2, max_size=4))
 def test_stacked_encodings_are_undone_from_the_last_to_the_first(data: bytes, names: list[str]) -> None:
     """`gzip, br` was gzip first; each byte for itself is the hardest way to send it."""
