@@ -9,7 +9,6 @@ the ledger whatever happens to this request, also when it is cancelled.
 """
 
 import logging
-import os
 import time
 from asyncio import Future
 from decimal import Decimal
@@ -21,6 +20,7 @@ from asgi_gateway.errors import CallerLeft, GatewayError, ServiceUnavailable, Un
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.pricing import Tariff, settle_usage
+from asgi_gateway.storage.ids import new_id
 from asgi_gateway.storage.protocols import Ledger
 from asgi_gateway.storage.records import Account, Charge, Outcome, Price, Reservation, Settlement
 from asgi_gateway.types import ASGIApp, Receive, Scope, Send
@@ -111,7 +111,7 @@ class QuotaMiddleware:
         user = Account("user", caller.user.id)
         token = caller.token
         return Reservation(
-            key=os.urandom(16).hex(),
+            key=new_id(),
             amount=amount,
             prompt_amount=prompt_amount,
             accounts=(user,) if token is None else (user, Account("token", token.id)),
