@@ -111,12 +111,13 @@ class _Brotli:
     def feed(self, data: bytes, *, last: bool) -> bytes:
         out = bytearray()
         try:
-            if data:
-                out += self._inflate.process(data, output_buffer_limit=STEP)
-            while not self._inflate.can_accept_more_data():
-                out += self._inflate.process(b"", output_buffer_limit=STEP)
+            piece = self._inflate.process(data, output_buffer_limit=STEP) if data else b""
+            # All input may be taken while output is still to come: only an empty piece says that there is none.
+            while piece:
+                out += piece
                 if len(out) > self._limit:
                     raise too_large(self._limit)
+                piece = b"" if self._inflate.is_finished() else self._inflate.process(b"", output_buffer_limit=STEP)
         except self._error as broken:
             raise ValueError(str(broken)) from broken
         if last and not self._inflate.is_finished():
