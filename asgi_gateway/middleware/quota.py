@@ -10,7 +10,6 @@ the ledger whatever happens to this request, also when it is cancelled.
 
 import logging
 import time
-from asyncio import Future
 from decimal import Decimal
 from time import perf_counter
 from typing import ClassVar, Literal
@@ -22,7 +21,7 @@ from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.pricing import Tariff, settle_usage
 from asgi_gateway.storage.ids import new_id
 from asgi_gateway.storage.protocols import Ledger
-from asgi_gateway.storage.records import Account, Charge, Outcome, Price, Reservation, Settlement
+from asgi_gateway.storage.records import Account, Outcome, Price, Reservation, Settlement
 from asgi_gateway.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["QuotaMiddleware"]
@@ -83,7 +82,7 @@ class QuotaMiddleware:
 
     def _settle(self, reservation: Reservation, settlement: Settlement) -> None:
         try:
-            self.ledger.settle(reservation, settlement).add_done_callback(_tell_failure)
+            self.ledger.settle(reservation, settlement)
         except ServiceUnavailable as reason:
             # The storage was closed before the exchange was over. The caller has its answer or its error already;
             # the reservation is closed by recovery.
@@ -165,9 +164,3 @@ def _settlement(exchange: Exchange, tariff: Tariff, prompt_bytes: int, failure: 
         error=error,
         ratio=str(tariff.ratio),
     )
-
-
-def _tell_failure(future: "Future[Charge]") -> None:
-    """A settlement that the ledger gave up is a fault of ours: it must not pass in silence."""
-    if not future.cancelled() and (failure := future.exception()) is not None:
-        logger.error("a settlement failed: %s", failure)

@@ -139,6 +139,7 @@ class Ledger(Protocol):
         """Close the reservation: take the charge, give the rest back, write the record; in one transaction.
 
         Returns at once: the work is queued in the order of the calls, and done even if nobody awaits the future.
+        A settlement that fails is logged by the ledger itself.
         Idempotent: settling a settled key changes nothing and gives the stored charge.
         `KeyError` in the future when the key was never reserved.
         A release is a settlement whose charge is 0.
