@@ -248,4 +248,6 @@ def case(machine: type[LedgerMachine], size: settings) -> Any:
 TestMemoryLedger = case(MemoryMachine, settings(everyday, max_examples=60))
 TestSqliteLedger = case(SqliteMachine, everyday)
 TestMemoryLedgerThoroughly = pytest.mark.proof(case(MemoryMachine, thorough))
-TestSqliteLedgerThoroughly = pytest.mark.proof(case(SqliteMachine, thorough))
+TestSqliteLedgerThoroughly = pytest.mark.proof(
+    pytest.mark.timeout(1200)(case(SqliteMachine, settings(thorough, max_examples=150)))
+)

@@ -15,7 +15,7 @@ from asgi_gateway.backends import SqlStorage
 from asgi_gateway.backends.sql import sqlite as engine
 from asgi_gateway.backends.sql.sqlite import SqliteConnection, is_away, prepare_file
 from asgi_gateway.errors import InsufficientQuota, ServiceUnavailable
-from asgi_gateway.storage.protocols import Admission, Hit, Slot
+from asgi_gateway.storage.protocols import Admission, Hit, Refusal, Slot
 from asgi_gateway.storage.records import Account, Outcome, User
 from support.ledger_records import TOKEN, USER, Clock, reservation, settlement
 
@@ -326,6 +326,31 @@ async def test_a_caller_who_leaves_while_acquiring_has_taken_nothing(
     assert isinstance(await sqlite.windows.acquire([Hit("a", 10, 60.0, 10)], slots), Admission)
     held = [await sqlite.windows.acquire([], slots) for _ in range(3)]
     assert [isinstance(one, Admission) for one in held] == [True, True, False]
+
+
+async def test_a_caller_who_leaves_while_a_commit_fails_gets_no_credit(
+    sqlite: SqlStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was decided and undone is not given back."""
+    hits = [Hit("a", 10, 60.0, 4)]
+    assert isinstance(await sqlite.windows.acquire(hits), Admission)
+    committing, leave = threading.Semaphore(0), threading.Event()
+
+    def fail(self: SqliteConnection) -> None:
+        committing.release()
+        leave.wait(DEADLINE)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteConnection, "commit", fail)
+        leaving = asyncio.create_task(sqlite.windows.acquire(hits))
+        await happens(committing)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+    leave.set()
+    await sqlite.ledger.drain()
+    assert isinstance(await sqlite.windows.acquire([Hit("a", 10, 60.0, 7)]), Refusal)
+    assert isinstance(await sqlite.windows.acquire([Hit("a", 10, 60.0, 6)]), Admission)
 
 
 @pytest.mark.parametrize("when", ["before open", "after close"])

@@ -32,7 +32,8 @@ async def start(path: Path) -> AsyncIterator[Start]:
     """Starts processes on the file; they are ready when it returns, and gone after the test."""
     started: list[Process] = []
     script = Path(storage_process.__file__)
-    environment = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+    places = [str(script.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
 
     async def begin(command: str, number: int = 0) -> Process:
         process = await asyncio.create_subprocess_exec(

@@ -135,6 +135,20 @@ async def test_slots_are_taken_and_given_back(storage: Storage) -> None:
     await admitted(storage, slots=slots)
 
 
+async def test_a_place_given_back_is_free_for_who_comes_next(storage: Storage) -> None:
+    """Verbs that are queued together count in their order: one place was given back, once, whoever says it twice."""
+    slot = Slot("user", 2)
+    first, _ = await admitted(storage, slots=(slot,)), await admitted(storage, slots=(slot,))
+    refused, _, _, won, lost = await asyncio.gather(
+        storage.windows.acquire([], [slot]),
+        storage.windows.release(first),
+        storage.windows.release(first),
+        storage.windows.acquire([], [slot]),
+        storage.windows.acquire([], [slot]),
+    )
+    assert [type(one) for one in (refused, won, lost)] == [Refusal, Admission, Refusal]
+
+
 async def test_two_hundred_at_once_never_hold_more_slots(storage: Storage) -> None:
     """Exactly the limit, also while some are given back."""
     slot = Slot("user", 7)

@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from itertools import count
 from typing import Any
 
@@ -19,7 +20,7 @@ from support.ledger_records import reservation, settlement
 
 
 async def spend(storage: SqlStorage, number: int) -> Any:
-    """So many callers at once; each reserves 100 and spends it."""
+    """So many calls by ten callers at once; each reserves 100 and spends it."""
 
     async def call(index: int) -> int | None:
         wanted = reservation(100, key=f"{os.getpid()}-{index}")
@@ -29,12 +30,17 @@ async def spend(storage: SqlStorage, number: int) -> Any:
             return None
         return (await storage.ledger.settle(wanted, settlement(100))).charged
 
-    return [charged for charged in await asyncio.gather(*map(call, range(number))) if charged is not None]
+    async def caller(first: int) -> list[int | None]:
+        return [await call(index) for index in range(first, number, 10)]
+
+    parts = await asyncio.gather(*map(caller, range(10)))
+    return [charged for part in parts for charged in part if charged is not None]
 
 
 async def hold(storage: SqlStorage, number: int) -> Any:
     """So many reservations that stay open, and as many slots."""
-    wanted = [reservation(100, key=f"held-{index}", prompt_amount=index) for index in range(number)]
+    now = time.time()
+    wanted = [reservation(100, key=f"held-{index}", prompt_amount=index, created=now) for index in range(number)]
     await asyncio.gather(*map(storage.ledger.reserve, wanted))
     await asyncio.gather(*[storage.windows.acquire([], [Slot("slot", number)]) for _ in range(number)])
     return number
