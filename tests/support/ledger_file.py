@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["LedgerFile"]
 
@@ -30,6 +30,15 @@ class LedgerFile:
             name,
         )
         return user, token
+
+    def account(self, kind: Literal["user", "token"], name: str) -> dict[str, Any]:
+        """The sums of the user's or of the token's account of this name."""
+        (account,) = self._rows(
+            "SELECT granted, spent, reserved FROM gateway_accounts "
+            f"WHERE account = '{kind}:' || (SELECT id FROM gateway_{kind}s WHERE name = ?)",
+            name,
+        )
+        return account
 
     @property
     def open_reservations(self) -> int:
