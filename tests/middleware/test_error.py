@@ -129,7 +129,12 @@ async def test_programming_errors_pass() -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(Unauthenticated("no key"), 1008), (InvalidRequest("bad"), 1008), (UpstreamError("broken"), 1011)],
+    [
+        (Unauthenticated("no key"), 1008),
+        (InvalidRequest("bad"), 1008),
+        (UpstreamError("broken"), 1011),
+        (UpstreamError("broken", status=500), 1011),
+    ],
 )
 async def test_a_socket_is_refused_by_an_answer_or_a_close(error: GatewayError, code: int) -> None:
     """A server with denial responses gives the error itself, another a close: 1008 for the caller's, 1011 for ours."""

@@ -210,8 +210,9 @@ async def test_a_large_body_is_not_read_to_notice_a_departure() -> None:
 async def test_what_is_no_failure_of_a_channel_passes(error: Exception, noted: str) -> None:
     """A caller who left and a fault of ours are noted by their names and tried nowhere else."""
     lines = Lines(error)
-    async with Connection(lines.app, lines.scope()) as caller:
-        await caller.over()
+    async with Connection(lines.app.app, lines.scope()) as caller:
+        with pytest.raises(type(error)):
+            await caller.ended()
     assert lines.attempts == [("a", noted, 0)]
 
 
@@ -222,6 +223,8 @@ async def test_a_cancellation_is_noted_and_passes() -> None:
         await settled()
         caller.cancel()
         await caller.over()
+        assert caller.task is not None
+        assert caller.task.cancelled()
     assert lines.attempts == [("a", "CancelledError", 0)]
 
 

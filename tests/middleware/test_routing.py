@@ -1,10 +1,14 @@
 """Group and model to one channel, one of its keys, and the model's name there."""
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from asgi_gateway.dialects import DIALECTS
 from asgi_gateway.exchange import Attempt, Caller, Exchange, ModelChoice, Route
 from asgi_gateway.middleware import ChannelRoutingMiddleware, ErrorMiddleware
+from asgi_gateway.middleware import routing as module
 from asgi_gateway.storage.records import Channel, Secret, User
 from support.asgi import ask, http_scope
 from support.exchanges import Inner, begun, channel, make_world
@@ -106,6 +110,37 @@ async def test_a_channel_that_does_not_speak_the_dialect_is_passed_over() -> Non
     assert route.channel is restricted
     assert await routed(channel(provider="gone")) == 503
     assert "openai_embeddings" in DIALECTS
+
+
+async def test_a_channel_that_changed_is_taken_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept between requests is the channel's of now, and bounded."""
+    monkeypatch.setattr(module, "ROUTES", 3)
+    inner = Inner()
+    world = await make_world(*(channel(f"c{number}", models=(f"m-{number}",)) for number in range(9)))
+    layer = ChannelRoutingMiddleware(inner, directory=world.directory)
+
+    async def key(model: str) -> str:
+        await ask(layer, begun(http_scope(), model=ModelChoice(model, model))[0])
+        assert inner.exchange.route is not None
+        return inner.exchange.route.key.reveal()
+
+    for number in range(9):
+        assert await key(f"m-{number}") == f"sk-upstream-c{number}"
+        assert len(layer._routes) <= 3
+    first = await world.storage.channels.named("c0")
+    assert first is not None
+    await world.storage.channels.update(replace(first, keys=(Secret("another"),)))
+    assert await world.directory.refresh()
+    assert await key("m-0") == "another"
+
+
+async def test_one_of_several_keys_is_drawn() -> None:
+    """Each as likely as another, also at the edges of the draw."""
+    keys = tuple(Secret(name) for name in "abcd")
+    for draw, name in ((0.0, "a"), (0.25, "b"), (0.74, "c"), (0.99, "d"), (1.0, "d")):
+        route = await routed(channel(keys=keys), draw=draw)
+        assert isinstance(route, Route)
+        assert route.key == Secret(name)
 
 
 async def test_the_directory_of_now_is_asked() -> None:
