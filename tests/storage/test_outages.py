@@ -5,7 +5,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -46,6 +46,15 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
 
     monkeypatch.setattr(SqliteConnection, "begin", noted)
     return begun
+
+
+@pytest.fixture
+async def patient(path: Path, clock: Clock) -> AsyncIterator[SqlStorage]:
+    """An open storage that waits for others as long as a test lasts."""
+    opened = SqlStorage(f"sqlite:///{path}", True, wait=DEADLINE, wall=clock)
+    await opened.open()
+    yield opened
+    await opened.close()
 
 
 async def happens(semaphore: threading.Semaphore) -> None:
@@ -282,31 +291,31 @@ async def test_an_outage_among_verbs_tried_alone(
 
 
 async def test_a_caller_who_leaves_while_reserving_holds_nothing(
-    sqlite: SqlStorage, path: Path, attempts: threading.Semaphore
+    patient: SqlStorage, path: Path, attempts: threading.Semaphore
 ) -> None:
     """Whether the reservation was already under way or still queued, granted or refused."""
     await fund(sqlite)
     while attempts.acquire(blocking=False):
         pass
     with locked(path) as other:
-        under_way = asyncio.create_task(sqlite.ledger.reserve(reservation(100)))
+        under_way = asyncio.create_task(patient.ledger.reserve(reservation(100)))
         await happens(attempts)
-        queued = asyncio.create_task(sqlite.ledger.reserve(reservation(100)))
-        refused = asyncio.create_task(sqlite.ledger.reserve(reservation(5000)))
+        queued = asyncio.create_task(patient.ledger.reserve(reservation(100)))
+        refused = asyncio.create_task(patient.ledger.reserve(reservation(5000)))
         await asyncio.sleep(0)
         for task in (under_way, queued, refused):
             task.cancel()
         await asyncio.wait((under_way, queued, refused))
         other.execute("COMMIT")
-    await sqlite.ledger.drain()
+    await patient.ledger.drain()
     assert all(task.cancelled() for task in (under_way, queued, refused))
-    assert await sqlite.ledger.open_reservations() == 0
-    assert (await sqlite.ledger.balance(USER)).available == 1000
-    assert {charge.settlement.outcome for charge in await sqlite.usage_log.recent()} == {Outcome.CALLER_LEFT}
+    assert await patient.ledger.open_reservations() == 0
+    assert (await patient.ledger.balance(USER)).available == 1000
+    assert {charge.settlement.outcome for charge in await patient.usage_log.recent()} == {Outcome.CALLER_LEFT}
 
 
 async def test_a_caller_who_leaves_while_acquiring_has_taken_nothing(
-    sqlite: SqlStorage, path: Path, attempts: threading.Semaphore
+    patient: SqlStorage, path: Path, attempts: threading.Semaphore
 ) -> None:
     """Neither hits nor slots stay, and one who was refused or met an outage gets no credit for it."""
     hits, slots = [Hit("a", 10, 60.0, 4)], [Slot("s", 3)]
@@ -314,17 +323,17 @@ async def test_a_caller_who_leaves_while_acquiring_has_taken_nothing(
         while attempts.acquire(blocking=False):
             pass
         with locked(path) as other:
-            under_way = asyncio.create_task(sqlite.windows.acquire(hits, slots))
+            under_way = asyncio.create_task(patient.windows.acquire(hits, slots))
             await happens(attempts)
-            queued = [asyncio.create_task(sqlite.windows.acquire(hits, slots)) for _ in range(3)]
+            queued = [asyncio.create_task(patient.windows.acquire(hits, slots)) for _ in range(3)]
             await asyncio.sleep(0)
             for task in (under_way, *queued):
                 task.cancel()
             await asyncio.wait((under_way, *queued))
             other.execute("COMMIT")
-        await sqlite.ledger.drain()
-    assert isinstance(await sqlite.windows.acquire([Hit("a", 10, 60.0, 10)], slots), Admission)
-    held = [await sqlite.windows.acquire([], slots) for _ in range(3)]
+        await patient.ledger.drain()
+    assert isinstance(await patient.windows.acquire([Hit("a", 10, 60.0, 10)], slots), Admission)
+    held = [await patient.windows.acquire([], slots) for _ in range(3)]
     assert [isinstance(one, Admission) for one in held] == [True, True, False]
 
 
