@@ -294,7 +294,7 @@ async def test_a_caller_who_leaves_while_reserving_holds_nothing(
     patient: SqlStorage, path: Path, attempts: threading.Semaphore
 ) -> None:
     """Whether the reservation was already under way or still queued, granted or refused."""
-    await fund(sqlite)
+    await fund(patient)
     while attempts.acquire(blocking=False):
         pass
     with locked(path) as other:
