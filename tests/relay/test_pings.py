@@ -1,6 +1,7 @@
 """Keep-alive comments in silent streams: off by default, between events only, and the end of every retry."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -187,8 +188,8 @@ async def test_leaving_between_pings_stops_the_upstream(how: str) -> None:
     assert exchange.outcome is Outcome.CALLER_LEFT
 
 
-async def test_a_read_that_fails_while_it_is_given_up_disturbs_nobody() -> None:
-    """An upstream that breaks because the caller has left is no news."""
+async def test_a_read_that_fails_while_it_is_given_up_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """An upstream that breaks because the caller has left is no news, and no line in the log."""
 
     class Breaking:
         status = 200
@@ -219,7 +220,10 @@ async def test_a_read_that_fails_while_it_is_given_up_disturbs_nobody() -> None:
         caller.leave()
         await caller.over()
         await settled()
+    del caller
+    gc.collect()
     assert response.closed
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_negative_ping_is_a_mistake() -> None:

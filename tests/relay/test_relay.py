@@ -21,7 +21,7 @@ from asgi_gateway.exchange import Exchange
 from asgi_gateway.relay import Relay
 from asgi_gateway.storage.records import Channel, Outcome, Timeouts
 from asgi_gateway.types import Scope
-from support.asgi import Connection, ask, http_scope, settled
+from support.asgi import Connection, SlowEnd, ask, http_scope, settled
 from support.exchanges import a_route, begun, channel, chat
 from support.upstream import DONE, HANG, Reply, ScriptedTransport, Step, chunk, completion, stream
 
@@ -405,16 +405,6 @@ async def test_a_last_message_that_takes_long_is_not_cut() -> None:
         caller.gate.set()
         await caller.ended()
     assert wire.outcome is Outcome.COMPLETED
-
-
-class SlowEnd(Connection):
-    """A server whose last `send` returns only when the gate is opened."""
-
-    async def send(self, message: Any) -> None:
-        await super().send(message)
-        if self.complete:
-            self.gate.clear()
-            await self.gate.wait()
 
 
 async def test_a_cancellation_from_outside_closes_everything() -> None:

@@ -1,6 +1,7 @@
 """A WebSocket is accepted only after the upstream did; both closes are passed on; every ending is told."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from asgi_gateway.providers.contract import Endpoint, Origin
 from asgi_gateway.relay import Relay
 from asgi_gateway.storage.records import Outcome
 from asgi_gateway.types import Message
-from support.asgi import Connection, ask, settled, socket_scope
+from support.asgi import Connection, SlowEnd, ask, settled, socket_scope
 from support.exchanges import begun, channel
 from support.upstream import HANG, ScriptedSocket, ScriptedSockets, ScriptedTransport
 
@@ -140,6 +141,24 @@ async def test_the_upstreams_close_is_passed_on(code: int, shown: int) -> None:
     assert line.outcome is Outcome.COMPLETED
 
 
+async def test_a_close_that_takes_long_to_be_sent_is_no_leaving() -> None:
+    """The server may tell of the disconnect that answers our close before the close is out."""
+    upstream = ScriptedSocket(close_code=4000)
+    line = Line(upstream)
+    quick = line.call()
+    caller = SlowEnd(line.app, quick.scope)
+    caller._incoming.get_nowait()
+    async with caller:
+        await accepted(caller)
+        await settled()
+        assert caller.complete
+        assert not caller.done
+        caller.gate.set()
+        await caller.ended()
+    assert line.outcome is Outcome.COMPLETED
+    assert upstream.closes == [(1000, "")]
+
+
 @pytest.mark.parametrize("how", [ScriptedSocket(close_code=1006), ScriptedSocket(UpstreamUnreachable("broken"))])
 async def test_an_upstream_that_breaks_is_told_as_such(how: ScriptedSocket) -> None:
     """1011 for the caller, and no normal end on the record."""
@@ -263,8 +282,8 @@ async def test_a_cancellation_closes_the_upstream_even_if_it_comes_twice() -> No
     assert line.outcome is Outcome.CALLER_LEFT
 
 
-async def test_both_sides_failing_at_once_is_one_failure() -> None:
-    """The second is nobody's concern any more."""
+async def test_both_sides_failing_at_once_is_one_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """The second is nobody's concern any more, and no line in the log."""
 
     class Failing(ScriptedSocket):
         async def send(self, message: str | bytes) -> None:
@@ -279,3 +298,5 @@ async def test_both_sides_failing_at_once_is_one_failure() -> None:
         assert (await caller.next())["code"] == 1011
         await caller.ended()
     await settled()
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []

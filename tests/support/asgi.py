@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Answer", "Connection", "Violation", "ask", "http_scope", "lifespan", "settled", "socket_scope"]
+__all__ = ["Answer", "Connection", "SlowEnd", "Violation", "ask", "http_scope", "lifespan", "settled", "socket_scope"]
 
 DEADLINE = 5.0
 """Seconds that a step may take before a test fails."""
@@ -344,6 +344,16 @@ class Connection:
             if name == b"content-length":
                 self._expected = int(value)
         self._state = "started"
+
+
+class SlowEnd(Connection):
+    """A server whose last `send` returns only when the gate is opened, although it has told of the end."""
+
+    async def send(self, message: Message) -> None:
+        await super().send(message)
+        if self.complete:
+            self.gate.clear()
+            await self.gate.wait()
 
 
 async def ask(app: ASGIApp, scope: Scope, body: bytes | Sequence[bytes] = b"") -> Answer:
