@@ -32,7 +32,7 @@ PIECES: dict[str, Any] = {
     "broken": UpstreamUnreachable("broken"),
     "late": UpstreamTimeout("late", phase="idle"),
     "silence": HANG,
-    "json": b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}',
+    "json": b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}\n',
     "pause": None,
 }
 GOOD = ["role", "text", "pause", "text", "finish", "usage", "done"]
