@@ -28,6 +28,6 @@ class Settings:
         return self.ramp + self.events / self.rate + 5.0
 
 
-FULL = Settings(rounds=5, warm_up=6.0, throughput=6.0, latency=3.0, events=100, ramp=2.5)
+FULL = Settings(rounds=3, warm_up=4.0, throughput=5.0, latency=2.0, events=60, ramp=2.5)
 QUICK = Settings(rounds=1, warm_up=3.0, throughput=3.0, latency=1.0, events=40, ramp=2.0)
 TINY = Settings(rounds=1, warm_up=0.1, throughput=0.3, latency=0.2, connections=4, streams=5, events=5, ramp=0.1)
