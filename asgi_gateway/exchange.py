@@ -8,6 +8,7 @@ from asyncio import to_thread
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
+from threading import Lock
 from time import perf_counter
 from typing import IO, Literal, Self
 
@@ -123,11 +124,13 @@ def path_of(scope: Scope) -> str:
 class Body:
     """A request body that was read once and can be replayed; above 1 MB it lies in a spooled file."""
 
-    __slots__ = ("_data", "_file", "size")
+    __slots__ = ("_data", "_file", "_lock", "size")
 
     def __init__(self, data: _Octets | None = None, file: IO[_Octets] | None = None, size: int = 0) -> None:
         self._data = data
         self._file = file
+        # Threads read it, and a file has one position.
+        self._lock = Lock() if file is not None else None
         self.size = len(data) if data is not None else size
 
     @classmethod
@@ -157,9 +160,10 @@ class Body:
             self._file.close()
 
     def _read(self, offset: int, size: int) -> _Octets:
-        assert self._file is not None
-        self._file.seek(offset)
-        return self._file.read(size)
+        assert self._file is not None and self._lock is not None
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(size)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
