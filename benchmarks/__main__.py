@@ -1,6 +1,7 @@
 """The command line: `python3 -m benchmarks run|layers|profile|table|install`."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Do what the command line asks."""
+    """Do what the command line asks. Asked to end, it ends what it started."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     options = parser().parse_args()
     code: int = options.do(options)
     return code
