@@ -23,6 +23,7 @@ from asgi_gateway.gateway import Gateway
 from asgi_gateway_contrib.standalone.access_log import AccessLogWriter
 from asgi_gateway_contrib.standalone.assembly import assemble
 from asgi_gateway_contrib.standalone.failure import is_abort
+from asgi_gateway_contrib.standalone.writing import GatheringProtocol
 
 __all__ = ["DrainingServer", "configure_logging", "run"]
 
@@ -63,7 +64,7 @@ def run(
             access_log.on_drop = gateway.metrics.dropped
         config = Config(
             app,
-            http="httptools",
+            http=GatheringProtocol,
             lifespan="on",
             log_config=None,
             access_log=False,
