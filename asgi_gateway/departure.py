@@ -12,7 +12,7 @@ from typing import Self
 from asgi_gateway.errors import CallerLeft, GatewayError
 from asgi_gateway.types import Receive
 
-__all__ = ["Departure"]
+__all__ = ["Departure", "WatchList"]
 
 
 class Departure:
@@ -28,12 +28,26 @@ class Departure:
     A `receive` that raises ends the block with what it raised: without it nobody would learn of a leaving.
     `interrupt(error)` ends the block from outside with that error instead.
     `finish()` says that what remains is the answer's last message, which a leaving or an interrupt no longer cuts.
-    `patience` is in seconds.
+    `patience` is in seconds. A `watch_list` waits for many at once with its own patience, on one timer.
     """
 
-    __slots__ = ("_before", "_cause", "_finishing", "_handle", "_loop", "_patience", "_receive", "_task", "_watcher")
+    __slots__ = (
+        "_before",
+        "_cause",
+        "_finishing",
+        "_handle",
+        "_loop",
+        "_patience",
+        "_receive",
+        "_task",
+        "_watch_list",
+        "_watcher",
+    )
 
-    def __init__(self, receive: Receive | None, *, patience: float = 0.1) -> None:
+    def __init__(
+        self, receive: Receive | None, *, patience: float = 0.1, watch_list: "WatchList | None" = None
+    ) -> None:
+        self._watch_list = watch_list if receive is not None else None
         self._receive = receive
         self._patience = patience
         self._cause: BaseException | None = None
@@ -47,7 +61,9 @@ class Departure:
         task = self._task = asyncio.current_task(self._loop)
         assert task is not None  # a coroutine that awaits runs in a task
         self._before = task.cancelling()
-        if self._receive is not None:
+        if self._watch_list is not None:
+            self._watch_list.add(self, self._loop)
+        elif self._receive is not None:
             self._handle = self._loop.call_later(self._patience, self._watch, self._receive)
         return self
 
@@ -55,7 +71,9 @@ class Departure:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._finishing = True
-        if self._handle is not None:
+        if self._watch_list is not None:
+            self._watch_list.remove(self)
+        elif self._handle is not None:
             self._handle.cancel()
         cancelled = isinstance(error, asyncio.CancelledError)
         if self._watcher is not None:
@@ -69,6 +87,11 @@ class Departure:
                 return  # the work ended in its own way before it could be stopped
         if cancelled and not isinstance(error, asyncio.CancelledError):
             raise asyncio.CancelledError
+
+    def watch(self) -> None:
+        """Begin to wait for the caller's leaving now."""
+        if self._receive is not None and self._watcher is None:
+            self._watch(self._receive)
 
     def interrupt(self, error: GatewayError) -> None:
         """End the block with `error`, as if the work had raised it."""
@@ -105,6 +128,46 @@ class Departure:
                     return
         except Exception as broken:  # noqa: BLE001 - whatever it is, it is raised where the work is
             self._end(broken)
+
+
+class WatchList:
+    """The departures of one event loop that are still within their patience, on one timer for all.
+
+    A timer of its own for each exchange costs more than all else that a departure does.
+    The timer runs only while there are any, so the patience of one is exceeded by at most a half.
+    """
+
+    __slots__ = ("_began", "_loop", "_patience", "_timer")
+
+    def __init__(self, patience: float = 0.1) -> None:
+        self._patience = patience
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._began: dict[Departure, float] = {}  # in the order of their times
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, departure: Departure, loop: asyncio.AbstractEventLoop) -> None:
+        """Watch it once its patience is over."""
+        if loop is not self._loop:  # another loop's timer never fires here
+            self._loop, self._timer, self._began = loop, None, {}
+        self._began[departure] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._patience, self._look, loop)
+
+    def remove(self, departure: Departure) -> None:
+        """Its work is over."""
+        self._began.pop(departure, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        before = loop.time() - self._patience / 2
+        due = []
+        for departure, began in self._began.items():
+            if began > before:
+                break
+            due.append(departure)
+        for departure in due:
+            del self._began[departure]
+            departure.watch()
+        self._timer = loop.call_later(self._patience / 2, self._look, loop) if self._began else None
 
 
 async def _delivered() -> bool:

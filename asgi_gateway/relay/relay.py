@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import ClassVar
 
-from asgi_gateway.departure import Departure
+from asgi_gateway.departure import Departure, WatchList
 from asgi_gateway.dialects import DIALECTS
 from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.errors import CallerLeft, GatewayError, UpstreamError
@@ -74,6 +74,7 @@ class Relay:
             frozenset({"route"}) if route is not None else frozenset()
         )
         self._open: set[Departure] = set()
+        self._watch_list = WatchList()
         self._closing: set[asyncio.Future[None]] = set()
         self._endpoints: dict[tuple[int, Operation], tuple[Route, Endpoint]] = {}
 
@@ -126,7 +127,7 @@ class Relay:
     async def _http(self, exchange: Exchange, route: Route, receive: Receive, send: Send) -> None:
         body = await _whole_body(receive)
         request = self._request(exchange, route, body)
-        departure = Departure(receive)
+        departure = Departure(receive, watch_list=self._watch_list)
         self._open.add(departure)
         try:
             async with departure:
