@@ -86,11 +86,11 @@ class RateLimitMiddleware:
             if key is None:
                 continue
             if limit.requests is not None:
-                hits.append(Hit(key + ":requests", *limit.requests))
+                hits.append(Hit(key + ":requests", limit.requests[0], limit.requests[1]))
             if limit.successes is not None:
-                hits.append(Hit(key + ":successes", *limit.successes))
+                hits.append(Hit(key + ":successes", limit.successes[0], limit.successes[1]))
             if limit.tokens is not None:
-                hits.append(Hit(key + ":tokens", *limit.tokens, _tokens_expected(exchange)))
+                hits.append(Hit(key + ":tokens", limit.tokens[0], limit.tokens[1], _tokens_expected(exchange)))
             if limit.rule.concurrency:
                 slots.append(Slot(key, limit.rule.concurrency))
         return hits, slots

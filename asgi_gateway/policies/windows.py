@@ -13,7 +13,7 @@ window.count(now, cost=1)
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from asgi_gateway.storage.protocols import Hit, Refusal
 
@@ -60,7 +60,9 @@ class BucketWindow:
 
         A cost above the limit never fits: the length of the window is returned.
         """
-        self.expire(now)
+        buckets = self._buckets
+        if buckets and (buckets[0].expires <= now or buckets[-1].expires > now + 2 * self.seconds):
+            self.expire(now)
         excess = self._total + cost - limit
         if excess <= 0:
             return 0.0
@@ -117,19 +119,17 @@ class BucketWindow:
             self._total -= buckets.pop().amount
 
 
-def refusal(hits: Iterable[tuple[Hit, BucketWindow | None]], now: float) -> Refusal | None:
+def refusal(hits: Sequence[tuple[Hit, BucketWindow | None]], now: float) -> Refusal | None:
     """The refusal with the longest wait, or None when every hit fits. None for a window: nothing is counted in it.
 
     Raises `ValueError` for a negative cost, and for a key that stands twice.
     """
     refused: Refusal | None = None
-    keys = set()
+    if len(hits) > 1 and len({hit.key for hit, _ in hits}) < len(hits):
+        raise ValueError(f"a key is hit twice by one request: {[hit.key for hit, _ in hits]!r}")
     for hit, window in hits:
         if hit.cost < 0:
             raise ValueError(f"the cost of {hit.key!r} is below 0: {hit.cost}")
-        if hit.key in keys:
-            raise ValueError(f"{hit.key!r} is hit twice by one request")
-        keys.add(hit.key)
         if window is not None:
             wait = window.wait(now, hit.limit, hit.cost)
         else:

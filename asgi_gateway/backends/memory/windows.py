@@ -29,34 +29,39 @@ class MemoryWindows:
     async def acquire(self, hits: Sequence[Hit], slots: Sequence[Slot] = ()) -> Admission | Refusal:
         """See `Windows.acquire`. Keys are distinct within one call."""
         now = self._clock()
+        holders = self._holders
         for slot in slots:
-            if len(self._holders.get(slot.key, ())) >= slot.limit:
+            if len(holders.get(slot.key, ())) >= slot.limit:
                 return Refusal(slot.key, slot.limit, SLOT_WAIT)
         windows = self._windows
         found = [(hit, windows.get((hit.key, hit.seconds))) for hit in hits]
         refused = refusal(found, now)
         if refused is not None:
             return refused
-        known = len(windows)
         for hit, window in found:
-            counted = window
-            if counted is None:
-                counted = windows[hit.key, hit.seconds] = BucketWindow(hit.seconds)
-            counted.count(now, hit.cost)
-        for _ in range(len(windows) - known):
-            self._sweep(now)
+            if window is None:
+                fresh = windows[hit.key, hit.seconds] = BucketWindow(hit.seconds)
+                fresh.count(now, hit.cost)
+                self._sweep(now)
+            else:
+                window.count(now, hit.cost)
         id = str(next(self._ids))
         for slot in slots:
-            self._holders.setdefault(slot.key, set()).add(id)
+            held = holders.get(slot.key)
+            if held is None:
+                held = holders[slot.key] = set()
+            held.add(id)
         return Admission(id, now, tuple(hits), tuple(slots))
 
     async def correct(self, admission: Admission, costs: Mapping[str, int]) -> None:
         """See `Windows.correct`."""
         check_costs(admission, costs)
         for hit in admission.hits:
-            window = self._windows.get((hit.key, hit.seconds))
-            if window is not None and hit.key in costs:
-                window.correct(admission.time, costs[hit.key] - hit.cost)
+            cost = costs.get(hit.key, hit.cost)
+            if cost != hit.cost:
+                window = self._windows.get((hit.key, hit.seconds))
+                if window is not None:
+                    window.correct(admission.time, cost - hit.cost)
 
     async def release(self, admission: Admission) -> None:
         """See `Windows.release`. Releasing twice changes nothing."""
@@ -80,9 +85,11 @@ class MemoryWindows:
 
 def check_costs(admission: Admission, costs: Mapping[str, int]) -> None:
     """Raise `ValueError` for a negative cost, `KeyError` for a key that the admission does not have."""
-    known = {hit.key for hit in admission.hits}
     for key, cost in costs.items():
-        if key not in known:
+        for hit in admission.hits:
+            if hit.key == key:
+                break
+        else:
             raise KeyError(key)
         if cost < 0:
             raise ValueError(f"the cost of {key!r} is below 0: {cost}")
