@@ -79,6 +79,7 @@ class Dialler:
                 transport.set_protocol(connection)
             connection.connection_made(transport)
         except BaseException:
-            if tunnel.transport is not None:
+            # One that is closing has nothing left to send; asyncio's may fail when it is aborted after its end.
+            if tunnel.transport is not None and not tunnel.transport.is_closing():
                 tunnel.transport.abort()
             raise

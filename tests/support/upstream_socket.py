@@ -85,7 +85,13 @@ class UpstreamSocket:
         """Close with a reset, as a process that crashed does."""
         end: socket.socket = self.writer.get_extra_info("socket")
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
+        self.abort()
+
+    def abort(self) -> None:
+        """Close at once, if that has not been done: asyncio's transports may fail when aborted after their end."""
+        end: socket.socket | None = self.writer.get_extra_info("socket")
+        if end is not None and end.fileno() >= 0:
+            self.writer.transport.abort()
 
     def close(self) -> None:
         """Close after what was written has gone."""
@@ -120,7 +126,7 @@ class ScriptedUpstream:
             task.cancel()
         ends = await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in self.connections:
-            connection.writer.transport.abort()
+            connection.abort()
         await self._server.wait_closed()
         for end in ends:
             if isinstance(end, Exception) and not isinstance(end, (OSError, EOFError)):
