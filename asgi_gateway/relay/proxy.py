@@ -78,6 +78,8 @@ class Tunnel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._opened.done():
+            if self.transport is not None:
+                self.transport.abort()  # nobody has asked for more
             return
         self._answer += data
         head, end, surplus = self._answer.partition(b"\r\n\r\n")

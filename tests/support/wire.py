@@ -46,6 +46,9 @@ class FakeSocketTransport(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
+    def is_closing(self) -> bool:
+        return self.aborted
+
     def pause_reading(self) -> None:
         assert self.reading
         self.reading = False

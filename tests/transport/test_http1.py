@@ -12,11 +12,12 @@ from asgi_gateway.errors import Fault, MalformedUpstream, UpstreamError, Upstrea
 from asgi_gateway.providers.contract import Origin
 from asgi_gateway.relay.http1 import Http1Transport
 from asgi_gateway.relay.pool import HEADS_LIMIT
-from asgi_gateway.relay.proxy import ProxyAddress, authority
+from asgi_gateway.relay.proxy import ProxyAddress, Tunnel, authority
 from asgi_gateway.relay.transport import UpstreamRequest
 from asgi_gateway.storage.records import Timeouts
 from support.connect_proxy import ConnectProxy
 from support.upstream_socket import ScriptedUpstream, UpstreamSocket, answer, whole
+from support.wire import FakeSocketTransport
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -296,6 +297,24 @@ async def test_a_proxy_that_answers_nonsense_opens_no_tunnel(
         assert caught.value.fault is Fault.CHANNEL
         async with asyncio.timeout(1):
             await proxy.left.wait()
+
+
+@pytest.mark.parametrize("said", [b"", b"more"], ids=["leaves", "says more"])
+async def test_a_proxy_that_grants_and_then_spoils_it_opens_no_tunnel(said: bytes) -> None:
+    """Between the grant and its use the proxy may leave, or say what nobody asked for."""
+    tunnel, socket = Tunnel(asyncio.get_running_loop()), FakeSocketTransport()
+    tunnel.connection_made(socket)
+    opening = asyncio.ensure_future(tunnel.open(b"upstream.test:443", b""))
+    tunnel.data_received(b"HTTP/1.1 200 OK\r\n")
+    tunnel.data_received(b"\r\n")
+    if said:
+        tunnel.data_received(said)
+    else:
+        socket.abort()
+        tunnel.connection_lost(None)
+    with pytest.raises(UpstreamUnreachable):
+        await opening
+    assert socket.written.startswith(b"CONNECT upstream.test:443 HTTP/1.1\r\n")
 
 
 async def test_a_proxy_that_closes_opens_no_tunnel(transport: Http1Transport) -> None:
