@@ -151,7 +151,7 @@ class Gateway:
                 await self.storage.open()
                 await declare(self.settings, self.storage)
                 await self._upkeep.start()
-            except BaseException:
+            except BaseException:  # cancelled, too: what was opened is closed, and the error goes on
                 await self.storage.close()
                 raise
             self._opened = True

@@ -15,10 +15,20 @@ assert [sse.data_of(event) for event in sse.events(block)] == [b"", b"1", b"2"]
 import re
 from collections.abc import Iterator
 
-__all__ = ["boundary", "data_of", "ending", "events", "field_of"]
+from asgi_gateway.types import Headers
+
+__all__ = ["boundary", "data_of", "ending", "events", "field_of", "is_event_stream"]
 
 _BLANK = re.compile(rb"\n\r?\n")
 _EMPTY = re.compile(rb"[\r\n]+")
+
+
+def is_event_stream(headers: Headers) -> bool:
+    """Whether an answer with these headers is an event stream. Media types have no case (RFC 9110, 8.3.1)."""
+    for name, value in headers:
+        if name == b"content-type":
+            return value[:17].lower() == b"text/event-stream"
+    return False
 
 
 def boundary(data: bytes | bytearray, start: int = 0) -> int:

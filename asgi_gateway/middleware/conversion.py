@@ -11,6 +11,7 @@ who did not ask for it.
 from typing import ClassVar
 
 from asgi_gateway.dialects.contract import ResponseTap
+from asgi_gateway.dialects.sse import is_event_stream
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
 from asgi_gateway.middleware.body import replay
 from asgi_gateway.middleware.entry import enter
@@ -73,7 +74,7 @@ class _TappedSend:
             if given is not data:
                 message = {**message, "body": given}
         elif message["type"] == "http.response.start":
-            stream = _is_event_stream(message)
+            stream = is_event_stream(message.get("headers", ()))
             exchange = self._exchange
             assert exchange.outline is not None
             self._tap = exchange.dialect.tap(exchange.outline, stream=stream, withhold_usage=self._withhold and stream)
@@ -98,9 +99,3 @@ async def _outgoing(exchange: Exchange) -> tuple[bytes, bool]:
     if model is not None or ask or route.channel.param_override:
         body = dialect.rewrite(body, model=model, include_usage=ask, overrides=route.channel.param_override)
     return body, ask
-
-
-def _is_event_stream(start: Message) -> bool:
-    return any(
-        name == b"content-type" and value.startswith(b"text/event-stream") for name, value in start.get("headers", ())
-    )

@@ -12,6 +12,7 @@ Programming errors pass: the host's own handler and reporter shall see them.
 import logging
 from typing import ClassVar
 
+from asgi_gateway.dialects.sse import is_event_stream
 from asgi_gateway.errors import CallerLeft, GatewayError, ResponseAborted
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
@@ -67,7 +68,7 @@ async def _render(scope: Scope, send: Send, error: GatewayError, start: Message 
         await refuse_socket(scope, send, error, accepted=start is not None)
     elif start is None:
         await _answer(scope, send, error)
-    elif _is_event_stream(start):
+    elif is_event_stream(start.get("headers", ())):
         event = Exchange.of(scope).dialect.write_error_event(error)
         await send({"type": "http.response.body", "body": event, "more_body": False})
     else:
@@ -102,9 +103,3 @@ def _ends(message: Message) -> bool:
     if kind in ("http.response.body", "websocket.http.response.body"):
         return not message.get("more_body", False)
     return bool(kind == "websocket.close")
-
-
-def _is_event_stream(start: Message) -> bool:
-    return any(
-        name == b"content-type" and value.startswith(b"text/event-stream") for name, value in start.get("headers", ())
-    )

@@ -73,7 +73,7 @@ class QuotaMiddleware:
         failure: BaseException | None = None
         try:
             await self.app(scope, receive, send)
-        except BaseException as error:
+        except BaseException as error:  # every ending is settled, and goes on
             failure = error
             raise
         finally:

@@ -78,7 +78,7 @@ class RetryMiddleware:
                 if delay is None:
                     raise
                 failure = error
-            except BaseException as error:
+            except BaseException as error:  # every ending is noted, and goes on
                 _note(exchange, began, error)
                 raise
             else:

@@ -94,8 +94,8 @@ class TelemetryMiddleware:
             await self.app(scope, receive, identifying_send)
         except (CallerLeft, CancelledError):
             raise
-        except BaseException:
-            unanswered = 500  # a programming error, on its way to the host's own handler
+        except BaseException:  # a programming error, on its way to the host's own handler
+            unanswered = 500
             raise
         finally:
             exchange.status = exchange.status or unanswered
@@ -106,7 +106,7 @@ class TelemetryMiddleware:
         if self.metrics is not None:
             try:
                 self.metrics.ended(exchange, exchange.status, seconds)
-            except Exception:  # as below
+            except Exception:  # counting fails no exchange that went well
                 logger.exception("the metrics failed")
         if self.access_log is not None:
             try:

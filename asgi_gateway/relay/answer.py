@@ -78,7 +78,7 @@ class Answer:
             while not self.status and self.failure is None:
                 self.waiter = connection.loop.create_future()
                 await self.waiter
-        except BaseException:
+        except BaseException:  # a cancel drops the connection, and goes on
             self.close()
             raise
         self.waiter = None

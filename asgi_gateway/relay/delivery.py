@@ -9,6 +9,7 @@ import asyncio
 
 from asgi_gateway.departure import Departure
 from asgi_gateway.dialects.contract import Dialect, Head
+from asgi_gateway.dialects.sse import is_event_stream
 from asgi_gateway.errors import MalformedUpstream, UpstreamTimeout
 from asgi_gateway.relay.transport import UpstreamRequest, UpstreamResponse
 from asgi_gateway.types import Send
@@ -58,7 +59,8 @@ class Delivery:
         self._response = response
         self._send = send
         self._limit = head_limit
-        self._stream = _is_event_stream(response)
+        _check_coding(response)
+        self._stream = is_event_stream(response.headers)
         self._ping = ping if self._stream and request.stream else 0.0
         self._started = False
         self._held = True
@@ -134,12 +136,8 @@ def _look_at(reading: "asyncio.Future[bytes]") -> None:
         reading.exception()
 
 
-def _is_event_stream(response: UpstreamResponse) -> bool:
-    """Whether it is one, by its headers. Raises `MalformedUpstream` for a body in a coding that was not asked for."""
-    stream = False
+def _check_coding(response: UpstreamResponse) -> None:
+    """Raise `MalformedUpstream` for a body in a coding that was not asked for."""
     for name, value in response.headers:
-        if name == b"content-type":
-            stream = value[:17].lower() == b"text/event-stream"
-        elif name == b"content-encoding" and value.lower() != b"identity":
+        if name == b"content-encoding" and value.lower() != b"identity":
             raise MalformedUpstream("The upstream's answer is compressed, which was not asked for.")
-    return stream

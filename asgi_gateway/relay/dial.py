@@ -78,7 +78,7 @@ class Dialler:
             else:
                 transport.set_protocol(connection)
             connection.connection_made(transport)
-        except BaseException:
+        except BaseException:  # a cancel leaves no tunnel open, and goes on
             # One that is closing has nothing left to send; asyncio's may fail when it is aborted after its end.
             if tunnel.transport is not None and not tunnel.transport.is_closing():
                 tunnel.transport.abort()

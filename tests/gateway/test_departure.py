@@ -346,8 +346,11 @@ async def test_a_receive_that_is_cancelled_by_its_owner_is_just_over() -> None:
     async def receive() -> Message:
         raise asyncio.CancelledError
 
+    worked = False
     async with Departure(receive, patience=0):
         await turns(5)
+        worked = True
+    assert worked
 
 
 async def test_an_error_that_our_cancellation_became_is_the_departures() -> None:

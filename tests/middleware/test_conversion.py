@@ -197,3 +197,13 @@ async def test_a_socket_passes() -> None:
     async with Connection(FormatConversionMiddleware(inner), scope) as caller:
         assert (await caller.next())["type"] == "websocket.accept"
         await caller.over()
+
+
+async def test_a_media_type_has_no_case() -> None:
+    """An upstream that writes it otherwise still streams: usage is read, and the end is known."""
+    pieces = stream("a", usage=(7, 3))
+    seen, exchange = await through(Pieces(*pieces, content_type=b"Text/Event-Stream"), chat(stream=True))
+    assert seen.status == 200
+    assert b'"error"' not in seen.body
+    assert seen.body.endswith(DONE)
+    assert exchange.usage == Usage(input=7, output=3)
