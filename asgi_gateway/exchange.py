@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from threading import Lock
 from time import perf_counter
-from typing import IO, Literal, Self
+from typing import IO, Self
 
 from msgspec import Struct
 
+from asgi_gateway.canonical.losses import Loss
+from asgi_gateway.canonical.request import Reasoning
 from asgi_gateway.dialects import classify
-from asgi_gateway.dialects.contract import Dialect, Operation, RequestOutline
+from asgi_gateway.dialects.contract import NOWHERE, Dialect, Operation, RequestOutline, Target
 from asgi_gateway.providers.contract import Provider
 from asgi_gateway.storage.records import Channel, Outcome, Reservation, Secret, Settlement, Token, Usage, User
 from asgi_gateway.types import Scope
@@ -73,14 +75,6 @@ class ModelChoice(Struct, frozen=True):
     resolved: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reasoning:
-    """Reasoning asked for by a suffix of the model's name: an effort, or a budget in tokens."""
-
-    effort: str | None = None
-    budget: int | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """Where an attempt goes."""
@@ -101,15 +95,6 @@ class Attempt(Struct, kw_only=True):
     duration: float = 0.0
     error: str = ""
     status: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What a conversion could not carry, by the name of the field."""
-
-    kind: Literal["dropped", "approximated", "invented"]
-    where: Literal["request", "response"]
-    field: str
 
 
 def path_of(scope: Scope) -> str:
@@ -172,6 +157,7 @@ class Exchange:
 
     operation: Operation  # Gateway
     dialect: Dialect  # Gateway
+    target: Target = NOWHERE  # Gateway: path below the mount, and query
     address: str = ""  # Gateway: the caller's IP address, "" when the server does not say
     started: float = 0.0  # Gateway: `time.perf_counter()` when the request came
     request_id: str = ""  # Telemetry
@@ -190,6 +176,7 @@ class Exchange:
     usage: Usage | None = None  # FormatConversion
     output_estimate: int = 0  # FormatConversion: output tokens counted by us, where the upstream reported none
     losses: tuple[Loss, ...] = ()  # FormatConversion
+    upstream_headers: tuple[tuple[bytes, bytes], ...] = ()  # FormatConversion: beside the route's own
     outcome: Outcome | None = None  # Relay: how the upstream exchange ended
     reached_upstream: bool = False  # Relay: an upstream has been sent the request
 
@@ -207,7 +194,11 @@ class Exchange:
         """A copy of the scope with a new exchange of this operation and dialect in it."""
         client = scope.get("client")
         exchange = cls(
-            operation=operation, dialect=dialect, address=client[0] if client else "", started=perf_counter()
+            operation=operation,
+            dialect=dialect,
+            target=Target(path_of(scope), scope.get("query_string", b"")),
+            address=client[0] if client else "",
+            started=perf_counter(),
         )
         inner = dict(scope)
         inner[SCOPE_KEY] = exchange

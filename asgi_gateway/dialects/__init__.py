@@ -11,17 +11,22 @@ assert dialect.name == "openai_chat"
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from asgi_gateway.dialects.contract import Dialect, Operation
+from asgi_gateway.dialects.contract import ChatDialect, Dialect, Operation
 from asgi_gateway.dialects.openai_chat import OPENAI_CHAT
 from asgi_gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from asgi_gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from asgi_gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 
-__all__ = ["DIALECTS", "classify"]
+__all__ = ["CHAT_DIALECTS", "DIALECTS", "classify"]
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {dialect.name: dialect for dialect in (OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_MODERATIONS)}
-)
+_CHAT: tuple[ChatDialect, ...] = ()
+
+_OTHERS: tuple[Dialect, ...] = (OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_MODERATIONS)
+
+CHAT_DIALECTS: Mapping[str, ChatDialect] = MappingProxyType({dialect.name: dialect for dialect in _CHAT})
+"""The dialects for chat, each of which can be converted to each other."""
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in (*_CHAT, *_OTHERS)})
 """Every dialect by its name."""
 
 _ROUTES: Mapping[tuple[str, str], tuple[Operation, Dialect]] = MappingProxyType(
@@ -32,18 +37,39 @@ _ROUTES: Mapping[tuple[str, str], tuple[Operation, Dialect]] = MappingProxyType(
     }
 )
 
-_MODEL = "/v1/models/"
+_MODEL = "{model}"
+
+_PATTERNS: tuple[tuple[str, str, str, Operation, Dialect], ...] = tuple(
+    sorted(
+        (
+            (method, *path.split(_MODEL), operation, dialect)
+            for (method, path), (operation, dialect) in _ROUTES.items()
+            if _MODEL in path
+        ),
+        key=lambda pattern: len(pattern[1]) + len(pattern[2]),
+        reverse=True,
+    )
+)
+"""Routes with a model in the path: method, what stands before and behind it; the longest first."""
 
 
 def classify(method: str, path: str) -> tuple[Operation, Dialect] | None:
     """What a request asks for, and in which dialect; None when it is none of ours.
 
     `method` is "WEBSOCKET" for sockets; `path` is relative to the gateway's root. One trailing slash is let pass.
+    A model's name in a path may hold slashes of its own.
     """
     found = _ROUTES.get((method, path))
-    if found is None and len(path) > 1:
-        if path.endswith("/"):
-            found = _ROUTES.get((method, path[:-1]))
-        elif path.startswith(_MODEL):  # a model's name may hold slashes of its own
-            found = _ROUTES.get((method, _MODEL + "{model}"))
-    return found
+    if found is not None:
+        return found
+    if len(path) > 1 and path.endswith("/"):
+        return _ROUTES.get((method, path[:-1]))
+    for verb, before, behind, operation, dialect in _PATTERNS:
+        if (
+            verb == method
+            and path.startswith(before)
+            and path.endswith(behind)
+            and len(path) > len(before) + len(behind)
+        ):
+            return operation, dialect
+    return None

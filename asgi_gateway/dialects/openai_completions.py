@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from asgi_gateway.dialects.contract import Dialect, Operation, OwnedRoute, RequestOutline
+from asgi_gateway.dialects.contract import NOWHERE, Dialect, Operation, OwnedRoute, RequestOutline, Target
 from asgi_gateway.dialects.openai_wire.dialect import OpenAIDialect
 from asgi_gateway.dialects.openai_wire.fields import Fields
 from asgi_gateway.dialects.openai_wire.text import COMPLETION_TEXT
@@ -24,7 +24,7 @@ class _OpenAICompletions(OpenAIDialect):
     answer = "choices"
     text: re.Pattern[bytes] | None = COMPLETION_TEXT
 
-    def outline(self, body: bytes) -> RequestOutline:
+    def outline(self, body: bytes, target: Target = NOWHERE) -> RequestOutline:
         fields = Fields(body)
         model = fields.model()
         prompt = fields.require("prompt", "a string", "an array", "null")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from asgi_gateway.dialects.contract import Dialect, Operation, OwnedRoute, RequestOutline
+from asgi_gateway.dialects.contract import NOWHERE, Dialect, Operation, OwnedRoute, RequestOutline, Target
 from asgi_gateway.dialects.openai_wire.dialect import OpenAIDialect
 from asgi_gateway.dialects.openai_wire.fields import Fields
 
@@ -14,7 +14,7 @@ class _OpenAIEmbeddings(OpenAIDialect):
     routes: Sequence[OwnedRoute] = (OwnedRoute("POST", "/v1/embeddings", Operation.EMBEDDING),)
     answer = "data"
 
-    def outline(self, body: bytes) -> RequestOutline:
+    def outline(self, body: bytes, target: Target = NOWHERE) -> RequestOutline:
         fields = Fields(body)
         model = fields.model()
         fields.require("input", "a string", "an array")

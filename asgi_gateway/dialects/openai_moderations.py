@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from asgi_gateway.dialects.contract import Dialect, Operation, OwnedRoute, RequestOutline
+from asgi_gateway.dialects.contract import NOWHERE, Dialect, Operation, OwnedRoute, RequestOutline, Target
 from asgi_gateway.dialects.openai_wire.dialect import OpenAIDialect
 from asgi_gateway.dialects.openai_wire.fields import Fields
 
@@ -16,7 +16,7 @@ class _OpenAIModerations(OpenAIDialect):
     routes: Sequence[OwnedRoute] = (OwnedRoute("POST", "/v1/moderations", Operation.MODERATION),)
     answer = "results"
 
-    def outline(self, body: bytes) -> RequestOutline:
+    def outline(self, body: bytes, target: Target = NOWHERE) -> RequestOutline:
         fields = Fields(body)
         model = fields.model(DEFAULT_MODEL)
         fields.require("input", "a string", "an array", "an object")

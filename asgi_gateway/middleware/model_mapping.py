@@ -36,7 +36,7 @@ class ModelMappingMiddleware:
             await enter(self, self.app, scope, receive, send)
             return
         if exchange.body is not None:
-            exchange.outline = exchange.dialect.outline(await exchange.body.bytes())
+            exchange.outline = exchange.dialect.outline(await exchange.body.bytes(), exchange.target)
             asked = exchange.outline.model
         else:
             asked = _model_in_query(scope)

@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from asgi_gateway.dialects import DIALECTS
 from asgi_gateway.dialects.contract import Operation
@@ -17,6 +18,8 @@ from asgi_gateway.providers.headers import request_headers
 from asgi_gateway.storage.records import Channel, Secret
 
 __all__ = ["OPENAI", "OpenAIShaped"]
+
+NO_OVERRIDES: Mapping[str, Any] = MappingProxyType({})
 
 PATHS: Mapping[str, tuple[Operation, str]] = MappingProxyType(
     {
@@ -44,7 +47,9 @@ class OpenAIShaped:
     needs_key: bool = True
     quirks: Quirks = NO_QUIRKS
 
-    def endpoint(self, channel: Channel, key: Secret, operation: Operation, dialect: str, model: str) -> Endpoint:
+    def endpoint(
+        self, channel: Channel, key: Secret, operation: Operation, dialect: str, model: str, *, stream: bool = False
+    ) -> Endpoint:
         """Address an operation. The model stands in the body, never in the path.
 
         Raises `NoChannelAvailable` for what the vendor does not offer, and for a channel that `check` would refuse.
@@ -59,6 +64,10 @@ class OpenAIShaped:
             raise NoChannelAvailable("The channel for the model is misconfigured.") from mistake
         tail = self.paths.get(dialect) or (address.version or self.version) + path
         return Endpoint("POST", address.origin, (address.path + tail).encode("ascii"), headers)
+
+    def overrides(self, dialect: str, model: str) -> Mapping[str, Any]:
+        """None."""
+        return NO_OVERRIDES
 
     def read_error(self, dialect: str, status: int, headers: Mapping[bytes, bytes], body: bytes) -> UpstreamError:
         """An error answer, its fault judged by the table of `faults.py` and this vendor's quirks."""

@@ -177,7 +177,7 @@ class Relay:
         endpoint = self._endpoint(exchange, route)
         outline = exchange.outline
         if outline is None and body:
-            outline = exchange.dialect.outline(body)
+            outline = exchange.dialect.outline(body, exchange.target)
         return UpstreamRequest(
             method=endpoint.method,
             origin=endpoint.origin,

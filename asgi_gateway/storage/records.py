@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from asgi_gateway.canonical.usage import Usage
+
 __all__ = [
     "UNITS_PER_USD",
     "Account",
@@ -162,39 +164,6 @@ class Price:
     audio_output: Decimal | None = None  # as output
     version: str = ""
     """Names this very set of numbers, so that a charge can be recomputed."""
-
-
-class Usage(Struct, frozen=True, kw_only=True):
-    """Tokens by kind. The input kinds are disjoint and add up to the whole input; so do the output kinds.
-
-    `input` is uncached text input, `output` is text output without reasoning and audio.
-    `estimated` is set when we counted, because the upstream did not say.
-    """
-
-    input: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-    cache_write_1h: int = 0
-    audio_input: int = 0
-    image_input: int = 0
-    output: int = 0
-    reasoning: int = 0
-    audio_output: int = 0
-    image_output: int = 0
-    tool_calls: int = 0
-    estimated: bool = False
-
-    @property
-    def total_input(self) -> int:
-        """All tokens that went in."""
-        return (
-            self.input + self.cache_read + self.cache_write + self.cache_write_1h + self.audio_input + self.image_input
-        )
-
-    @property
-    def total_output(self) -> int:
-        """All tokens that came out."""
-        return self.output + self.reasoning + self.audio_output + self.image_output
 
 
 class Outcome(Enum):

@@ -14,7 +14,7 @@ assert OPENAI_CHAT.rewrite(body, model="gpt-4o-mini").startswith(b'{"model": "gp
 import re
 from collections.abc import Sequence
 
-from asgi_gateway.dialects.contract import Dialect, Operation, OwnedRoute, RequestOutline
+from asgi_gateway.dialects.contract import NOWHERE, Dialect, Operation, OwnedRoute, RequestOutline, Target
 from asgi_gateway.dialects.openai_chat import request
 from asgi_gateway.dialects.openai_wire.dialect import OpenAIDialect
 from asgi_gateway.dialects.openai_wire.text import CHAT_TEXT
@@ -34,7 +34,7 @@ class _OpenAIChat(OpenAIDialect):
     answer = "choices"
     text: re.Pattern[bytes] | None = CHAT_TEXT
 
-    def outline(self, body: bytes) -> RequestOutline:
+    def outline(self, body: bytes, target: Target = NOWHERE) -> RequestOutline:
         return request.outline(body)
 
 

@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asgi_gateway.dialects.contract import Head, OwnedRoute, RequestOutline, ResponseTap
+from asgi_gateway.canonical import Reasoning
+from asgi_gateway.dialects.contract import NOWHERE, Head, OwnedRoute, RequestOutline, ResponseTap, Target
 from asgi_gateway.dialects.openai_wire import errors, requests
 from asgi_gateway.dialects.openai_wire.plain import PlainTap, judge_plain
 from asgi_gateway.dialects.openai_wire.stream import StreamTap, judge_stream
@@ -20,13 +21,14 @@ class OpenAIDialect(ABC):
     name: str
     routes: Sequence[OwnedRoute]
     stream_usage: bool = False
+    forwarded: frozenset[bytes] = frozenset()
     answer: str
     """The member that every good answer has."""
     text: re.Pattern[bytes] | None = None
     """Finds the output in an answer; None when answers hold no tokens."""
 
     @abstractmethod
-    def outline(self, body: bytes) -> RequestOutline:
+    def outline(self, body: bytes, target: Target = NOWHERE) -> RequestOutline:
         """Read what the layers need."""
 
     def prompt_bytes(self, body: bytes) -> int:
@@ -39,6 +41,7 @@ class OpenAIDialect(ABC):
         *,
         model: str | None = None,
         include_usage: bool = False,
+        reasoning: Reasoning | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> bytes:
         """Splice in another model, a request for the usage in the stream, or top-level fields."""
