@@ -27,6 +27,7 @@ from asgi_gateway.middleware import (
     AuthenticationMiddleware,
     ChannelRoutingMiddleware,
     ErrorMiddleware,
+    FormatConversionMiddleware,
     ModelMappingMiddleware,
     QuotaMiddleware,
     RateLimitMiddleware,
@@ -344,6 +345,7 @@ class Gateway:
             },
             RetryMiddleware: {"attempts": settings.retry.attempts},
             ChannelRoutingMiddleware: {"directory": directory},
+            FormatConversionMiddleware: {"cache": storage.cache},
         }
 
 

@@ -23,6 +23,7 @@ from asgi_gateway.canonical.events import (
     ToolCallDelta,
     UsageReported,
 )
+from asgi_gateway.canonical.keepsakes import Keeper, Keepsake, is_kept_id, kept_ids, restore, wanted
 from asgi_gateway.canonical.losses import Loss, Losses
 from asgi_gateway.canonical.order import InOrder
 from asgi_gateway.canonical.parts import (
@@ -64,6 +65,7 @@ from asgi_gateway.canonical.request import (
 )
 from asgi_gateway.canonical.response import ChatResponse, Choice, collect, unfold
 from asgi_gateway.canonical.seals import Seal, is_wrapped, unwrap, wrap
+from asgi_gateway.canonical.think_tags import TagsToThinking, ThinkingToText
 from asgi_gateway.canonical.usage import Usage
 
 __all__ = [
@@ -86,6 +88,8 @@ __all__ = [
     "HostedTool",
     "InOrder",
     "Inline",
+    "Keeper",
+    "Keepsake",
     "LogprobsGiven",
     "Loss",
     "Losses",
@@ -111,10 +115,12 @@ __all__ = [
     "StopReason",
     "Stopped",
     "Stored",
+    "TagsToThinking",
     "Text",
     "TextDelta",
     "Thinking",
     "ThinkingDelta",
+    "ThinkingToText",
     "TokenLogprob",
     "Tool",
     "ToolCall",
@@ -127,8 +133,12 @@ __all__ = [
     "budget_of",
     "collect",
     "effort_of",
+    "is_kept_id",
     "is_wrapped",
+    "kept_ids",
+    "restore",
     "unfold",
     "unwrap",
+    "wanted",
     "wrap",
 ]

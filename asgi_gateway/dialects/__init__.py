@@ -42,7 +42,7 @@ _MODEL = "{model}"
 _PATTERNS: tuple[tuple[str, str, str, Operation, Dialect], ...] = tuple(
     sorted(
         (
-            (method, *path.split(_MODEL), operation, dialect)
+            (method, path.partition(_MODEL)[0], path.partition(_MODEL)[2], operation, dialect)
             for (method, path), (operation, dialect) in _ROUTES.items()
             if _MODEL in path
         ),

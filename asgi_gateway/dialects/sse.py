@@ -17,7 +17,10 @@ from collections.abc import Iterator
 
 from asgi_gateway.types import Headers
 
-__all__ = ["boundary", "data_of", "ending", "events", "field_of", "is_event_stream"]
+__all__ = ["PING", "boundary", "data_of", "ending", "events", "field_of", "is_event_stream"]
+
+PING = b": ping\n\n"
+"""A comment that keeps a silent stream open: clients skip it. It stands between events, never inside one."""
 
 _BLANK = re.compile(rb"\n\r?\n")
 _EMPTY = re.compile(rb"[\r\n]+")

@@ -1,36 +1,66 @@
 """Between the caller's dialect and one that the channel speaks; when they are equal, a tap that changes nothing.
 
-The innermost layer, around the relay: it depends on the channel. Needs `route` and `body`;
-writes `usage`, `output_estimate`, `losses`.
+The innermost layer, around the relay: it depends on the channel. Needs `route`, `body` and `outline`;
+writes `usage`, `output_estimate`, `losses`, `upstream_headers`.
 
 Equal dialects pass bytes through. The permitted edits of the request are splices: the model's name at this channel,
-the channel's own overrides, and a request for the usage inside a stream, whose event is then withheld from a caller
-who did not ask for it.
+what the channel and its provider want otherwise, reasoning asked for by the model's name, tool-call ids of ours turned
+back, and a request for the usage inside a stream, whose event is then withheld from a caller who did not ask for it.
+
+Different dialects meet in the neutral model: the request is read and written, the answer likewise (`crossing.py`).
+What was lost on the way is named in `x-gateway-conversion` and in the exchange's `losses`; a channel whose
+`conversion` is "strict" refuses the request instead, except for what had to be invented.
 """
 
+import logging
 from typing import ClassVar
 
-from asgi_gateway.dialects.contract import ResponseTap
+import msgspec
+
+from asgi_gateway.canonical import (
+    ChatRequest,
+    Keeper,
+    Keepsake,
+    Losses,
+    kept_ids,
+    restore,
+    wanted,
+)
+from asgi_gateway.dialects import CHAT_DIALECTS
+from asgi_gateway.dialects.contract import ChatDialect, ResponseTap
 from asgi_gateway.dialects.sse import is_event_stream
-from asgi_gateway.exchange import SCOPE_KEY, Exchange
+from asgi_gateway.errors import InvalidRequest, ServiceUnavailable, UpstreamError
+from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.middleware.body import replay
+from asgi_gateway.middleware.crossing import Crossing
 from asgi_gateway.middleware.entry import enter
+from asgi_gateway.storage.protocols import Cache
+from asgi_gateway.storage.records import Outcome
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["FormatConversionMiddleware"]
 
+logger = logging.getLogger("asgi_gateway")
+
 NOTHING_LOST = (b"x-gateway-conversion", b"none")
+
+KEPT_FOR = 7 * 86_400.0
+"""Seconds that seals are kept for a conversation to come back."""
 
 
 class FormatConversionMiddleware:
-    """Converts requests and answers, and reads the usage on its way."""
+    """Converts requests and answers, and reads the usage on its way.
+
+    `cache` keeps seals of thinking for clients that do not send them back; without one they are lost, and noted.
+    """
 
     needs: ClassVar[frozenset[str]] = frozenset({"route", "body", "outline"})
     uses_after: ClassVar[frozenset[str]] = frozenset()
-    writes: ClassVar[frozenset[str]] = frozenset({"usage", "output_estimate", "losses"})
+    writes: ClassVar[frozenset[str]] = frozenset({"usage", "output_estimate", "losses", "upstream_headers"})
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, cache: Cache | None = None) -> None:
         self.app = app
+        self.cache = cache
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange | None = scope.get(SCOPE_KEY)
@@ -42,12 +72,110 @@ class FormatConversionMiddleware:
         if scope["type"] != "http":  # frames of a WebSocket are read where they are pumped
             await self.app(scope, receive, send)
             return
-        body, withhold = await _outgoing(exchange)
+        route, dialect = exchange.route, exchange.dialect
+        assert route is not None and exchange.body is not None  # `compose` checked that somebody writes them
+        changed = route.channel.thinking_to_content or route.channel.content_to_thinking
+        if (route.dialect != dialect.name or changed) and dialect.name in CHAT_DIALECTS:
+            await self._cross(exchange, route, scope, receive, send)
+            return
+        if dialect.forwarded:
+            exchange.upstream_headers = tuple(pair for pair in scope["headers"] if pair[0] in dialect.forwarded)
+        body, withhold = await self._outgoing(exchange, route)
         tapped = _TappedSend(exchange, send, withhold=withhold)
         try:
             await self.app(scope, replay(body, receive), tapped)
         finally:
             tapped.note()
+
+    async def _outgoing(self, exchange: Exchange, route: Route) -> tuple[bytes, bool]:
+        """The body for a channel of the same dialect, and whether the usage in the answer is ours alone."""
+        outline, dialect, channel = exchange.outline, exchange.dialect, route.channel
+        assert exchange.body is not None and outline is not None
+        body = await exchange.body.bytes()
+        model = route.upstream_model if route.upstream_model != outline.model else None
+        ask = outline.stream and not outline.wants_usage and dialect.stream_usage
+        overrides = route.provider.overrides(route.dialect, route.upstream_model)
+        if channel.param_override:
+            overrides = {**overrides, **channel.param_override}
+        if model is not None or ask or overrides or exchange.reasoning is not None:
+            body = dialect.rewrite(
+                body, model=model, include_usage=ask, reasoning=exchange.reasoning, overrides=overrides
+            )
+        if self.cache is not None and b'"agw_' in body:
+            records = await self._records(kept_ids(body), exchange)
+            for id, record in records.items():
+                body = body.replace(msgspec.json.encode(id), msgspec.json.encode(record.id))
+        return body, ask
+
+    async def _cross(self, exchange: Exchange, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        assert exchange.body is not None and exchange.outline is not None
+        source, target = CHAT_DIALECTS[exchange.dialect.name], CHAT_DIALECTS[route.dialect]
+        losses = Losses("request")
+        asked = source.read_request(await exchange.body.bytes(), exchange.outline, losses)
+        if source is target:  # only the answer is changed
+            body, _ = await self._outgoing(exchange, route)
+        else:
+            body = await self._converted(exchange, route, asked, target, losses)
+        exchange.losses = losses.noted()
+        keep = None
+        if self.cache is not None and not source.keeps_seals and source is not target:
+            keep = self._keeping(exchange, self.cache)
+        crossing = Crossing(exchange, send, source=target, target=source, request=asked, losses=losses, keep=keep)
+        try:
+            await self.app(scope, replay(body, receive), crossing)
+        except UpstreamError:
+            if not crossing.started and exchange.outcome is Outcome.TRUNCATED:
+                # The relay took its bytes for released; the caller has seen none.
+                exchange.outcome = Outcome.UPSTREAM_FAILED
+            raise
+        finally:
+            crossing.note()
+
+    async def _converted(
+        self, exchange: Exchange, route: Route, asked: ChatRequest, target: ChatDialect, losses: Losses
+    ) -> bytes:
+        """The body in the channel's dialect. Raises `InvalidRequest` for what it must not be without."""
+        ids = wanted(asked)
+        request = restore(asked, await self._records(ids, exchange), losses) if ids else asked
+        reasoning = request.reasoning if request.reasoning is not None else exchange.reasoning
+        request = msgspec.structs.replace(
+            request, model=route.upstream_model, reasoning=reasoning, wants_usage=target.stream_usage
+        )
+        body = target.write_request(request, losses)
+        if route.channel.conversion == "strict":
+            _refuse_losses(losses)
+        exchange.upstream_headers = target.request_headers(request)
+        overrides = {**route.provider.overrides(route.dialect, route.upstream_model), **route.channel.param_override}
+        return target.rewrite(body, overrides=overrides) if overrides else body
+
+    async def _records(self, ids: list[str], exchange: Exchange) -> dict[str, Keepsake]:
+        """What the ids of ours in a conversation stand for, as far as it is still known."""
+        if self.cache is None or not ids:
+            return {}
+        prefix = _prefix(exchange)
+        found = await self.cache.get([prefix + id for id in ids])
+        return {id: Keepsake.unpack(found[prefix + id]) for id in ids if prefix + id in found}
+
+    def _keeping(self, exchange: Exchange, cache: Cache) -> "_Keep":
+        return _Keep(cache, _prefix(exchange))
+
+
+class _Keep:
+    """Stores the seals of one answer."""
+
+    __slots__ = ("_cache", "_prefix")
+
+    def __init__(self, cache: Cache, prefix: str) -> None:
+        self._cache = cache
+        self._prefix = prefix
+
+    async def __call__(self, keeper: Keeper) -> None:
+        values = {self._prefix + id: record.pack() for id, record in keeper.records.items()}
+        try:
+            await self._cache.put(values, KEPT_FOR)
+        except ServiceUnavailable as reason:
+            # The answer is good without it: the next turn misses its thinking, and says so.
+            logger.warning("seals of thinking were not kept: %s", reason)
 
 
 class _TappedSend:
@@ -74,11 +202,15 @@ class _TappedSend:
             if given is not data:
                 message = {**message, "body": given}
         elif message["type"] == "http.response.start":
-            stream = is_event_stream(message.get("headers", ()))
-            exchange = self._exchange
-            assert exchange.outline is not None
-            self._tap = exchange.dialect.tap(exchange.outline, stream=stream, withhold_usage=self._withhold and stream)
-            message = {**message, "headers": [*message.get("headers", ()), NOTHING_LOST]}
+            headers = message.get("headers", ())
+            stream = is_event_stream(headers)
+            outline = self._exchange.outline
+            assert outline is not None
+            self._tap = self._exchange.dialect.tap(outline, stream=stream, withhold_usage=self._withhold and stream)
+            if stream and outline.framing == "json-array":
+                headers = [pair for pair in headers if pair[0] != b"content-type"]
+                headers.append((b"content-type", b"application/json"))
+            message = {**message, "headers": [*headers, NOTHING_LOST]}
         await self._send(message)
 
     def note(self) -> None:
@@ -89,13 +221,19 @@ class _TappedSend:
                 self._exchange.output_estimate = self._tap.output_estimate
 
 
-async def _outgoing(exchange: Exchange) -> tuple[bytes, bool]:
-    """The body for this channel, and whether the usage in the answer is ours alone."""
-    assert exchange.route is not None and exchange.body is not None and exchange.outline is not None
-    route, outline, dialect = exchange.route, exchange.outline, exchange.dialect
-    body = await exchange.body.bytes()
-    model = route.upstream_model if route.upstream_model != outline.model else None
-    ask = outline.stream and not outline.wants_usage and dialect.stream_usage
-    if model is not None or ask or route.channel.param_override:
-        body = dialect.rewrite(body, model=model, include_usage=ask, overrides=route.channel.param_override)
-    return body, ask
+def _prefix(exchange: Exchange) -> str:
+    """Records belong to one user: nobody reads what another's conversation held."""
+    caller = exchange.caller
+    return f"seal:{caller.user.id if caller is not None else 0}:"
+
+
+def _refuse_losses(losses: Losses) -> None:
+    """Raise `InvalidRequest` for what a strict channel must not lose. What was invented takes nothing away."""
+    lost = [loss for loss in losses.noted() if loss.kind != "invented"]
+    if lost:
+        names = ", ".join(f"'{loss.field}'" for loss in lost[:8])
+        raise InvalidRequest(
+            f"This channel converts strictly, and its provider cannot take {names} as asked.",
+            param=lost[0].field,
+            code="conversion_refused",
+        )

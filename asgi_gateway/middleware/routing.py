@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+from asgi_gateway.dialects import CHAT_DIALECTS
 from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.directory import Catalogue, CatalogueHolder
 from asgi_gateway.errors import NoChannelAvailable
@@ -16,6 +17,7 @@ from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.selection import ChannelTable, choose
 from asgi_gateway.providers import PROVIDERS
+from asgi_gateway.providers.contract import Provider
 from asgi_gateway.storage.records import Channel, Secret
 from asgi_gateway.types import ASGIApp, Receive, Scope, Send
 
@@ -95,15 +97,31 @@ class ChannelRoutingMiddleware:
 def _routes(channel: Channel, exchange: Exchange, model: str) -> tuple[Route, ...]:
     """The ways through a channel, one for each key; none when it does not speak what is needed."""
     provider = PROVIDERS.get(channel.provider)
-    dialect = exchange.dialect.name
-    restricted = channel.dialects and exchange.operation is Operation.CHAT
-    if provider is None or dialect not in provider.dialects or (restricted and dialect not in channel.dialects):
-        return ()
     upstream_model = _mapped(model, channel)
+    dialect = None if provider is None else _spoken(provider, channel, exchange, upstream_model)
+    if provider is None or dialect is None:
+        return ()
     return tuple(
         Route(channel=channel, key=key, upstream_model=upstream_model, provider=provider, dialect=dialect)
         for key in channel.keys or (NO_KEY,)
     )
+
+
+def _spoken(provider: Provider, channel: Channel, exchange: Exchange, model: str) -> str | None:
+    """The dialect to speak with a channel: the caller's own if it can be, else the first that it can be converted to.
+
+    A channel's `dialects` restrict what its upstream speaks for chat; its provider's order decides among them.
+    """
+    asked = exchange.dialect.name
+    offered = provider.dialects_for(model)
+    if exchange.operation is not Operation.CHAT:
+        return asked if asked in offered else None
+    spoken = [name for name in offered if not channel.dialects or name in channel.dialects]
+    if asked in spoken:
+        return asked
+    if asked not in CHAT_DIALECTS:
+        return None
+    return next((name for name in spoken if name in CHAT_DIALECTS), None)
 
 
 def _mapped(model: str, channel: Channel) -> str:

@@ -85,6 +85,10 @@ class Provider(Protocol):
         """
         ...
 
+    def dialects_for(self, model: str) -> tuple[str, ...]:
+        """Those of `dialects` in which this model (by its upstream name) is served, in order of preference."""
+        ...
+
     def overrides(self, dialect: str, model: str) -> Mapping[str, Any]:
         """Top-level fields that this upstream wants otherwise in every body of the dialect; None removes one."""
         ...

@@ -65,6 +65,10 @@ class OpenAIShaped:
         tail = self.paths.get(dialect) or (address.version or self.version) + path
         return Endpoint("POST", address.origin, (address.path + tail).encode("ascii"), headers)
 
+    def dialects_for(self, model: str) -> tuple[str, ...]:
+        """All of them, whatever the model."""
+        return self.dialects
+
     def overrides(self, dialect: str, model: str) -> Mapping[str, Any]:
         """None."""
         return NO_OVERRIDES

@@ -9,7 +9,7 @@ import asyncio
 
 from asgi_gateway.departure import Departure
 from asgi_gateway.dialects.contract import Dialect, Head
-from asgi_gateway.dialects.sse import is_event_stream
+from asgi_gateway.dialects.sse import PING, is_event_stream
 from asgi_gateway.errors import MalformedUpstream, UpstreamTimeout
 from asgi_gateway.relay.transport import UpstreamRequest, UpstreamResponse
 from asgi_gateway.types import Send
@@ -20,8 +20,6 @@ KEPT_HEADERS = frozenset({b"content-type", b"content-length", b"openai-processin
 """What the caller sees of the upstream's headers: its rate limits and cookies are the channel's own affair."""
 
 STREAM_HEADERS = [(b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no")]
-
-PING = b": ping\n\n"
 
 
 class Delivery:

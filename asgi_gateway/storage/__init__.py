@@ -2,6 +2,7 @@
 
 from asgi_gateway.storage.protocols import (
     Admission,
+    Cache,
     ChannelStore,
     Hit,
     Ledger,
@@ -38,6 +39,7 @@ __all__ = [
     "Account",
     "Admission",
     "Balance",
+    "Cache",
     "Channel",
     "ChannelStore",
     "Charge",

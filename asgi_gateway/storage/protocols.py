@@ -18,6 +18,7 @@ from asgi_gateway.storage.records import Account, Balance, Channel, Charge, Rese
 
 __all__ = [
     "Admission",
+    "Cache",
     "ChannelStore",
     "Hit",
     "Ledger",
@@ -256,6 +257,21 @@ class Windows(Protocol):
         ...
 
 
+class Cache(Protocol):
+    """Small records under unguessable keys (at most 191 characters) that may be forgotten, and are when they expire.
+
+    Shared by the processes that share the storage. Nothing exact may rest on it.
+    """
+
+    async def get(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """The values that are there, by key."""
+        ...
+
+    async def put(self, values: Mapping[str, bytes], seconds: float) -> None:
+        """Keep these values for so many seconds. A key that is there is replaced."""
+        ...
+
+
 class Storage(Protocol):
     """All roles of one backend."""
 
@@ -266,6 +282,7 @@ class Storage(Protocol):
     ledger: Ledger
     usage_log: UsageLog
     windows: Windows
+    cache: Cache
 
     async def open(self) -> None:
         """Connect, bring an embedded database to this version, start what runs in the background."""

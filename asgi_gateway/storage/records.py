@@ -133,6 +133,9 @@ class Channel:
     model_mapping: Mapping[str, str] = field(default_factory=dict)
     conversion: Literal["lenient", "strict"] = "lenient"
     thinking_to_content: bool = False
+    """Show reasoning inside the content, between `<think>` tags."""
+    content_to_thinking: bool = False
+    """Take content between `<think>` tags at an answer's beginning for reasoning."""
     param_override: Mapping[str, Any] = field(default_factory=dict)
     header_override: Mapping[str, str] = field(default_factory=dict, repr=False)  # both may hold credentials
     proxy: str = field(default="", repr=False)

@@ -26,7 +26,10 @@ class Live:
 
     name, base_url, dialects, needs_key = "openai", "", ("openai_chat",), True
 
-    def endpoint(self, channel: Any, key: Any, operation: Any, dialect: str, model: str) -> Endpoint:
+    def dialects_for(self, model: str) -> tuple[str, ...]:
+        return self.dialects
+
+    def endpoint(self, channel: Any, key: Any, operation: Any, dialect: str, model: str, **_: Any) -> Endpoint:
         headers = ((b"authorization", b"Bearer " + key.reveal().encode()),)
         return Endpoint("GET", Origin("wss", "upstream.test", 443), b"/v1/realtime?model=" + model.encode(), headers)
 

@@ -496,9 +496,9 @@ async def test_an_address_is_made_once_for_many_requests() -> None:
     class Counting:
         name, base_url, dialects, needs_key = "counting", "", ("openai_chat",), False
 
-        def endpoint(self, of: Channel, *rest: Any) -> Any:
+        def endpoint(self, of: Channel, *rest: Any, **options: Any) -> Any:
             made.append(of)
-            return provider.endpoint(of, *rest)
+            return provider.endpoint(of, *rest, **options)
 
     for of in (channel(id=1), channel(id=1, priority=2)):
         wire.relay.route = replace(a_route(of), provider=Counting())

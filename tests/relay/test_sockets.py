@@ -23,7 +23,7 @@ class Live:
 
     name, base_url, dialects, needs_key = "live", "", ("openai_chat",), False
 
-    def endpoint(self, *_: Any) -> Endpoint:
+    def endpoint(self, *_: Any, **__: Any) -> Endpoint:
         return Endpoint("GET", Origin("wss", "upstream.test", 443), b"/v1/realtime?model=live", ())
 
     def read_error(self, *_: Any) -> UpstreamError:

@@ -25,6 +25,7 @@ CHANNEL = Channel(
     model_mapping={"fast": "gpt-4o-mini"},
     conversion="strict",
     thinking_to_content=True,
+    content_to_thinking=True,
     param_override={"temperature": 0.5, "nested": {"list": [1, None, "ä"]}},
     header_override={"x-team": "a"},
     proxy="http://user:password@127.0.0.1:3128",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from asgi_gateway.backends.memory.cache import MemoryCache
 from asgi_gateway.backends.memory.ledger import MemoryLedger, MemoryUsageLog
 from asgi_gateway.backends.memory.stores import (
     MemoryChannels,
@@ -13,7 +14,16 @@ from asgi_gateway.backends.memory.stores import (
     Table,
 )
 from asgi_gateway.backends.memory.windows import MemoryWindows
-from asgi_gateway.storage.protocols import ChannelStore, Ledger, OptionStore, TokenStore, UsageLog, UserStore, Windows
+from asgi_gateway.storage.protocols import (
+    Cache,
+    ChannelStore,
+    Ledger,
+    OptionStore,
+    TokenStore,
+    UsageLog,
+    UserStore,
+    Windows,
+)
 from asgi_gateway.storage.records import Account, User
 
 __all__ = ["MemoryStorage"]
@@ -38,6 +48,7 @@ class MemoryStorage:
     ledger: Ledger
     usage_log: UsageLog
     windows: Windows
+    cache: Cache
 
     def __init__(
         self,
@@ -58,6 +69,7 @@ class MemoryStorage:
         self.ledger = self._ledger
         self.usage_log = log
         self.windows = MemoryWindows(clock)
+        self.cache = MemoryCache(clock)
 
     def __repr__(self) -> str:
         return "MemoryStorage()"

@@ -4,11 +4,12 @@ Money is in whole units, times of the ledger are seconds since the epoch, other 
 lists and mappings JSON texts. Column names avoid words that some database reserves.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 __all__ = [
     "SCHEMA_VERSION",
     "accounts",
+    "cache",
     "channels",
     "charges",
     "leases",
@@ -202,4 +203,13 @@ slots = Table(
     _text("lease", 40),
     _seconds("expires"),
     sqlite_with_rowid=False,
+)
+
+cache = Table(
+    "gateway_cache",
+    metadata,
+    _text("cache_key", 191, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    _seconds("expires"),
+    Index("gateway_cache_expires", "expires"),
 )

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from asgi_gateway.backends.memory.windows import MemoryWindows
 from asgi_gateway.backends.sql import schema
+from asgi_gateway.backends.sql.cache import SqlCache
 from asgi_gateway.backends.sql.commit import GroupCommit
 from asgi_gateway.backends.sql.database import Database, revision_of
 from asgi_gateway.backends.sql.journal import Journal
@@ -22,7 +23,16 @@ from asgi_gateway.backends.sql.stores import SqlChannels, SqlOptions, SqlTokens,
 from asgi_gateway.backends.sql.usage_log import SqlUsageLog
 from asgi_gateway.backends.sql.windows import SqlWindows
 from asgi_gateway.errors import ServiceUnavailable
-from asgi_gateway.storage.protocols import ChannelStore, Ledger, OptionStore, TokenStore, UsageLog, UserStore, Windows
+from asgi_gateway.storage.protocols import (
+    Cache,
+    ChannelStore,
+    Ledger,
+    OptionStore,
+    TokenStore,
+    UsageLog,
+    UserStore,
+    Windows,
+)
 from asgi_gateway.storage.records import User
 
 __all__ = ["SqlStorage"]
@@ -54,6 +64,7 @@ class SqlStorage:
     ledger: Ledger
     usage_log: UsageLog
     windows: Windows
+    cache: Cache
 
     def __init__(
         self,
@@ -81,6 +92,7 @@ class SqlStorage:
         self.channels = SqlChannels(database)
         self.options = SqlOptions(database)
         self.usage_log = SqlUsageLog(database)
+        self.cache = SqlCache(database, wall)
         self.ledger = SqlLedger(self._commit)
         self.windows = SqlWindows(self._commit) if shared else MemoryWindows(clock)
 
@@ -146,7 +158,7 @@ def _path_of(url: str) -> Path:
 
 
 def _create_tables(connection: Connection) -> None:
-    """Create the tables of a new database; refuse one of a newer version. Atomic between processes."""
+    """Create the tables that are missing; refuse a database of a newer version. Atomic between processes."""
     if inspect(connection).has_table(schema.options.name):
         query = select(schema.options.c.value).where(schema.options.c.name == "schema_version")
         version = int(connection.execute(query).scalar() or 0)
@@ -155,6 +167,7 @@ def _create_tables(connection: Connection) -> None:
                 f"the database has schema version {version}, this program knows {schema.SCHEMA_VERSION}: "
                 "it was used by a newer version"
             )
+        schema.metadata.create_all(connection)
         return
     schema.metadata.create_all(connection)
     connection.execute(insert(schema.options).values(name="schema_version", value=str(schema.SCHEMA_VERSION)))
