@@ -195,8 +195,9 @@ def _restored(turn: Turn, records: Mapping[str, Keepsake], losses: Losses) -> Tu
                 parts.append(part)
                 continue
             if record.thinking and not sealed:
-                unsealed = [known for known in parts if not isinstance(known, Thinking)]
-                parts = [*unsealed[: _place(unsealed)], *record.thinking, *unsealed[_place(unsealed) :]]
+                place = _place(parts)
+                said = [known for known in parts[place:] if not isinstance(known, Thinking)]
+                parts = [*parts[:place], *record.thinking, *said]
             seal = part.seal if part.seal is not None else record.seal
             parts.append(msgspec.structs.replace(part, id=record.id, seal=seal))
         else:
