@@ -1,16 +1,13 @@
-"""The OpenAI SDK for JavaScript, where node and the npm package `openai` are at hand (by `NODE_PATH`)."""
+"""The OpenAI SDK for JavaScript."""
 
-import asyncio
 import json
-import os
-import shutil
 from typing import Any
 
-import pytest
-
 from support.gateway_settings import DEV
+from support.node import run_node
 from support.openai_answers import VECTOR, chat, embeddings
 from support.sdk import Service
+from support.services import require_node_package
 
 PROGRAM = """
 const OpenAI = require("openai").default;
@@ -39,27 +36,12 @@ main();
 """
 
 
-async def run(program: str, **environment: str) -> tuple[int, bytes, bytes]:
-    """Run a program in node; exit code and what it printed."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed: apt-get install nodejs")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        node, "-e", program, stdout=pipe, stderr=pipe, env={**os.environ, **environment}
-    )
-    output, errors = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    return process.returncode, output, errors
-
-
 async def test_the_javascript_sdk_works_unchanged(service: Service) -> None:
     """Plain, streamed, embeddings (base64 by default, here too), an error, the models."""
-    if (await run('require("openai")'))[0] != 0:
-        pytest.skip("the npm package openai is not to be found: npm install openai, and name its folder in NODE_PATH")
+    require_node_package("openai")
     service.plays(chat({"content": "hello"}, [{"content": "hel"}, {"content": "lo"}]))
     service.plays(embeddings(), "org/model")
-    code, output, errors = await run(PROGRAM, BASE=service.gateway.url, KEY=DEV.key)
+    code, output, errors = await run_node("-e", PROGRAM, BASE=service.gateway.url, KEY=DEV.key)
     assert code == 0, errors.decode()
     seen: dict[str, Any] = json.loads(output)
     assert (seen["plainText"], seen["pieces"]) == ("hello", ["hel", "lo", None])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["SERVICES", "require_service"]
+__all__ = ["NODE_MODULES", "SERVICES", "require_node_package", "require_service"]
+
+NODE_MODULES = Path(__file__).parents[1] / "interop" / "node_modules"
 
 SERVICES: Mapping[str, tuple[str, str]] = {
     "postgresql": ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
@@ -16,6 +18,7 @@ SERVICES: Mapping[str, tuple[str, str]] = {
     "chromium": ("chromium", "chromium"),
     "nginx": ("nginx", "nginx"),
     "wrk": ("wrk", "wrk"),
+    "node": ("node", "nodejs"),
 }
 """By name: the program (a name, or a pattern of paths), and the Debian package that brings it."""
 
@@ -30,10 +33,25 @@ def require_service(name: str) -> Path:
     found = _find(program)
     if found is not None:
         return found
-    message = f"{name} is not installed: apt-get install {package}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)
+    raise _missing(f"{name} is not installed: apt-get install {package}")
+
+
+def require_node_package(name: str) -> Path:
+    """The folder of an npm package of `tests/interop/package.json`; missing ones are treated as missing services."""
+    require_service("node")
+    folder = NODE_MODULES / name
+    if folder.is_dir():
+        return folder
+    install = "npm install --prefix tests/interop --ignore-scripts --no-package-lock"
+    raise _missing(f"the npm package {name} is not installed: {install}")
+
+
+def _missing(message: str) -> BaseException:
+    return (
+        pytest.fail.Exception(message, pytrace=False)
+        if os.environ.get("CI") == "true"
+        else pytest.skip.Exception(message)
+    )
 
 
 def _find(program: str) -> Path | None:
