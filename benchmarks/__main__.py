@@ -1,4 +1,4 @@
-"""The command line: `python3 -m benchmarks run|layers|profile|table|install`."""
+"""The command line: `python3 -m benchmarks run|layers|conversion|profile|table|install`."""
 
 import argparse
 import signal
@@ -13,11 +13,12 @@ from benchmarks.profiling import profile
 from benchmarks.results import RESULTS, write
 from benchmarks.rounds import run
 from benchmarks.settings import FULL, QUICK, TINY
-from benchmarks.table import layer_table, run_table, update
+from benchmarks.table import conversion_table, layer_table, run_table, update
 
 __all__ = ["main"]
 
 PUBLISHED_REQUESTS = 6400
+PUBLISHED_ROUNDS = 5
 
 
 def measure(options: argparse.Namespace) -> int:
@@ -43,6 +44,17 @@ def layers(options: argparse.Namespace) -> int:
     results = measure_layers(options.requests, options.rounds)
     print(layer_table(results))
     if options.requests >= PUBLISHED_REQUESTS:
+        print(f"\nraw results: {write(results, options.results)}", file=sys.stderr)
+    return 0
+
+
+def conversions(options: argparse.Namespace) -> int:
+    """Measure the conversion between each two dialects, write the results, print the table."""
+    from benchmarks.conversion import measure_conversion  # needs the toolkit, which the rest can do without
+
+    results = measure_conversion(options.rounds)
+    print(conversion_table(results))
+    if options.rounds >= PUBLISHED_ROUNDS:
         print(f"\nraw results: {write(results, options.results)}", file=sys.stderr)
     return 0
 
@@ -80,6 +92,11 @@ def parser() -> argparse.ArgumentParser:
     alone.add_argument("--rounds", type=int, default=7)
     alone.add_argument("--results", type=Path, default=RESULTS, help="where the raw results go")
     alone.set_defaults(do=layers)
+
+    cells = commands.add_parser("conversion", help="the CPU cost of converting between each two dialects")
+    cells.add_argument("--rounds", type=int, default=PUBLISHED_ROUNDS, help="fewer than the default: not published")
+    cells.add_argument("--results", type=Path, default=RESULTS, help="where the raw results go")
+    cells.set_defaults(do=conversions)
 
     where = commands.add_parser("profile", help="where the CPU time of a governed request goes")
     where.add_argument("--storage", default="sqlite", help="sqlite (default) or memory://")

@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.gateway_files import write_gateway_file
 from benchmarks.machine import find_program
 from benchmarks.nginx import proxy_command
-from benchmarks.payloads import CALLER_KEY, MODEL, UPSTREAM_KEY
+from benchmarks.payloads import CALLER_KEY, MESSAGES_PATH, MESSAGES_REQUEST, MODEL, PATH, REQUEST, UPSTREAM_KEY
 from benchmarks.peers import litellm_program, litellm_version, peers_folder, portkey_program, portkey_version
 
 __all__ = ["CONTENDERS", "DIRECT", "Contender", "Launch"]
@@ -19,11 +19,16 @@ DIRECT = "direct"
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A command, what is added to its environment, and the request headers that it needs beside the usual ones."""
+    """A command, what is added to its environment, and what it is asked in: headers beside the usual ones, and dialect.
+
+    `path` and `request` are what the load of whole answers sends.
+    """
 
     argv: list[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    path: str = PATH
+    request: bytes = REQUEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Contender:
     missing: Callable[[], str]
     """Why it cannot be measured here; empty when it can."""
     version: Callable[[], str] = lambda: ""
+    streams: bool = True
+    """Whether open streams are measured, too."""
 
 
 def _present() -> str:
@@ -63,6 +70,11 @@ def _gateway(storage: str) -> Callable[[Path, int, int], Launch]:
         return Launch([sys.executable, "-m", "asgi_gateway", "serve", "--config", str(file)])
 
     return launch
+
+
+def _crossing(folder: Path, port: int, upstream: int) -> Launch:
+    governed = _gateway("sqlite")(folder, port, upstream)
+    return replace(governed, path=MESSAGES_PATH, request=MESSAGES_REQUEST)
 
 
 def _litellm(folder: Path, port: int, upstream: int) -> Launch:
@@ -99,6 +111,7 @@ CONTENDERS = (
     Contender("bare", "bare relay: uvicorn and our transport", _bare, _present),
     Contender("memory", "whole stack, memory storage", _gateway("memory://"), _present),
     Contender("governed", "whole stack, governed (SQLite on disk)", _gateway("sqlite"), _present),
+    Contender("crossing", "governed, Anthropic's dialect in, OpenAI's out", _crossing, _present, streams=False),
     Contender("portkey", "Portkey's gateway", _portkey, _no_portkey, lambda: portkey_version(peers_folder())),
     Contender("litellm", "LiteLLM proxy", _litellm, _no_litellm, lambda: litellm_version(peers_folder())),
 )

@@ -2,7 +2,18 @@
 
 import json
 
-__all__ = ["ANSWER", "CALLER_KEY", "MODEL", "PATH", "REQUEST", "STAMP", "UPSTREAM_KEY", "stream_request"]
+__all__ = [
+    "ANSWER",
+    "CALLER_KEY",
+    "MESSAGES_PATH",
+    "MESSAGES_REQUEST",
+    "MODEL",
+    "PATH",
+    "REQUEST",
+    "STAMP",
+    "UPSTREAM_KEY",
+    "stream_request",
+]
 
 PATH = "/v1/chat/completions"
 MODEL = "gpt-4o-mini"
@@ -24,6 +35,18 @@ def compact(value: object) -> bytes:
 
 
 REQUEST = compact({"model": MODEL, "messages": MESSAGES, "temperature": 0.7})
+
+MESSAGES_PATH = "/v1/messages"
+MESSAGES_REQUEST = compact(
+    {
+        "model": MODEL,
+        "system": MESSAGES[0]["content"],
+        "messages": MESSAGES[1:],
+        "max_tokens": 256,
+        "temperature": 0.7,
+    }
+)
+"""The same in Anthropic's dialect."""
 
 ANSWER = compact(
     {

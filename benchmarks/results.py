@@ -7,11 +7,14 @@ from pathlib import Path
 
 __all__ = [
     "RESULTS",
+    "CellCost",
+    "ConversionResults",
     "LayerCost",
     "LayerResults",
     "Reading",
     "RunResults",
     "newest",
+    "read_conversion",
     "read_layers",
     "read_run",
     "write",
@@ -66,12 +69,32 @@ class LayerResults:
     costs: list[LayerCost]
 
 
+@dataclass(frozen=True, slots=True)
+class CellCost:
+    """CPU time of a conversion, in microseconds: of a request, and of one event of a stream."""
+
+    caller: str
+    upstream: str
+    request: float
+    event: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionResults:
+    """The cost of converting between each two dialects."""
+
+    what: str = "conversion"
+    time: str
+    machine: dict[str, str]
+    costs: list[CellCost]
+
+
 def now() -> str:
     """The time of a result, to the second, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def write(results: RunResults | LayerResults, folder: Path = RESULTS) -> Path:
+def write(results: RunResults | LayerResults | ConversionResults, folder: Path = RESULTS) -> Path:
     """Write as `<date>-<what>.json`, replacing an earlier result of the same day."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{results.time[:10]}-{results.what}.json"
@@ -94,3 +117,9 @@ def read_layers(file: Path) -> LayerResults:
     """Layer costs as they were written."""
     said = json.loads(file.read_text())
     return LayerResults(**said | {"costs": [LayerCost(**cost) for cost in said["costs"]]})
+
+
+def read_conversion(file: Path) -> ConversionResults:
+    """Costs of conversions as they were written."""
+    said = json.loads(file.read_text())
+    return ConversionResults(**said | {"costs": [CellCost(**cost) for cost in said["costs"]]})

@@ -6,9 +6,19 @@ from pathlib import Path
 
 from benchmarks.contenders import CONTENDERS, DIRECT
 from benchmarks.figures import median_of
-from benchmarks.results import RESULTS, LayerResults, Reading, RunResults, newest, read_layers, read_run
+from benchmarks.results import (
+    RESULTS,
+    ConversionResults,
+    LayerResults,
+    Reading,
+    RunResults,
+    newest,
+    read_conversion,
+    read_layers,
+    read_run,
+)
 
-__all__ = ["README", "layer_table", "run_table", "update"]
+__all__ = ["README", "conversion_table", "layer_table", "run_table", "update"]
 
 README = Path(__file__).resolve().parent / "README.md"
 
@@ -46,6 +56,7 @@ class Goal:
 GOALS = (
     Goal("of the bare relay's throughput", "bare", "requests_per_second", least=0.5),
     Goal("of nginx's throughput", "nginx", "requests_per_second", least=0.12),
+    Goal("times its own throughput across dialects", "crossing", "requests_per_second", most=2.0),
     Goal("times LiteLLM's throughput", "litellm", "requests_per_second", least=120),
     Goal("times Portkey's throughput", "portkey", "requests_per_second", least=10),
     Goal("μs of CPU a request", "", "cpu_us", most=150),
@@ -197,6 +208,15 @@ def layer_table(results: LayerResults) -> str:
     return f"{markdown(rows)}\n\nMeasured {results.time} at commit {results.machine.get('commit', 'unknown')}."
 
 
+def conversion_table(results: ConversionResults) -> str:
+    """Callers below each other, upstreams side by side; in each cell a request and an event."""
+    names = list(dict.fromkeys(cost.caller for cost in results.costs))
+    found = {(cost.caller, cost.upstream): pair(cost.request, cost.event) for cost in results.costs}
+    rows = [["CPU μs a request / an event", *names]]
+    rows += [[caller, *(found.get((caller, upstream), "") for upstream in names)] for caller in names]
+    return f"{markdown(rows)}\n\nMeasured {results.time} at commit {results.machine.get('commit', 'unknown')}."
+
+
 def place(text: str, name: str, block: str) -> str:
     """The text with the block between the two markers of that name replaced. Raises `ValueError` without markers."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
@@ -215,6 +235,8 @@ def update(readme: Path = README, results: Path = RESULTS, *, check: bool = Fals
         fresh = place(fresh, "run", run_table(read_run(file)))
     if file := newest("layers", results):
         fresh = place(fresh, "layers", layer_table(read_layers(file)))
+    if file := newest("conversion", results):
+        fresh = place(fresh, "conversion", conversion_table(read_conversion(file)))
     if fresh != text and not check:
         readme.write_text(fresh)
     return fresh == text

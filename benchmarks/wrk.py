@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.payloads import CALLER_KEY, PATH, REQUEST
+from benchmarks.payloads import CALLER_KEY
 from benchmarks.processes import BenchmarkError, pinned
 
 __all__ = ["Load", "generate", "write_script"]
@@ -40,19 +40,19 @@ class Load:
         return self.requests / self.seconds
 
 
-def write_script(path: Path, headers: Mapping[str, str]) -> Path:
-    """The script that makes wrk send our request with these headers added, and report as JSON."""
+def write_script(path: Path, request: bytes, headers: Mapping[str, str]) -> Path:
+    """The script that makes wrk send a request with these headers added, and report as JSON."""
     sent = {"Content-Type": "application/json", "Authorization": f"Bearer {CALLER_KEY}"} | dict(headers)
     lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in sent.items())
-    path.write_text(SCRIPT.replace("@BODY@", REQUEST.decode()).replace("@HEADERS@", lines))
+    path.write_text(SCRIPT.replace("@BODY@", request.decode()).replace("@HEADERS@", lines))
     return path
 
 
-def generate(script: Path, port: int, *, core: int, connections: int, seconds: float) -> Load:
+def generate(script: Path, port: int, path: str, *, core: int, connections: int, seconds: float) -> Load:
     """Load for some seconds (wrk counts whole ones; at least one). Raises `BenchmarkError` for any wrong answer."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", str(script)]
     ran = subprocess.run(
-        pinned(core, [*command, f"http://127.0.0.1:{port}{PATH}"]), capture_output=True, text=True, check=False
+        pinned(core, [*command, f"http://127.0.0.1:{port}{path}"]), capture_output=True, text=True, check=False
     )
     said = next((line for line in ran.stdout.splitlines() if line.startswith("SAID ")), None)
     if said is None:

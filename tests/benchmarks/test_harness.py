@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from asgi_gateway.dialects import CHAT_DIALECTS
 from asgi_gateway.middleware import STACK
 
 
@@ -55,3 +56,11 @@ def test_every_layer_of_the_stack_is_measured_alone(root: Path) -> None:
         assert f"| {layer.__name__} |" in ran.stdout
     assert "| Relay |" in ran.stdout
     assert "memory | sqlite |" in ran.stdout
+
+
+def test_the_conversion_between_each_two_dialects_is_measured(root: Path) -> None:
+    """A row for each dialect of a caller."""
+    ran = run(root, "conversion", "--rounds", "1")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for dialect in CHAT_DIALECTS:
+        assert f"| {dialect} |" in ran.stdout
