@@ -199,16 +199,19 @@ def run(
         missing=missing,
     )
     rows: list[Contender | None] = [None, *(one for one in contenders if one.name not in missing)]
+    measured = [(row, phase) for row, phase in product(rows, ("plain", "streams")) if phase == "plain" or streams(row)]
     with bench(cores, settings) as place:
-        for number in range(1, settings.rounds + 1):
-            for row, phase in product(rows, ("plain", "streams")):
-                if row is not None and phase == "streams" and not row.streams:
-                    continue
-                reading = place.reading(row, number, phase)
-                results.readings.append(reading)
-                said = f"INVALID: {reading.problem}" if reading.problem else headline(reading)
-                say(f"round {number} of {settings.rounds}, {reading.contender}, {phase}: {said}")
+        for number, (row, phase) in product(range(1, settings.rounds + 1), measured):
+            reading = place.reading(row, number, phase)
+            results.readings.append(reading)
+            said = f"INVALID: {reading.problem}" if reading.problem else headline(reading)
+            say(f"round {number} of {settings.rounds}, {reading.contender}, {phase}: {said}")
     return results
+
+
+def streams(row: Contender | None) -> bool:
+    """Whether open streams are measured of a contender, or of the upstream itself."""
+    return row is None or row.streams
 
 
 def headline(reading: Reading) -> str:
