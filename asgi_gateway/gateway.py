@@ -38,6 +38,7 @@ from asgi_gateway.middleware import (
 from asgi_gateway.middleware.authentication import Identify
 from asgi_gateway.middleware.telemetry import AccessLog, log_access
 from asgi_gateway.policies.pricing import PriceTable
+from asgi_gateway.policies.suffixes import DEFAULT_SUFFIXES
 from asgi_gateway.relay import Relay, SocketTransport, Transport
 from asgi_gateway.storage.protocols import Storage
 from asgi_gateway.storage.records import Channel
@@ -336,7 +337,10 @@ class Gateway:
                 "max_upload_bytes": server.max_upload_mb << 20,
                 "max_held_bytes": settings.limits.bodies_in_flight_mb << 20,
             },
-            ModelMappingMiddleware: {"directory": directory},
+            ModelMappingMiddleware: {
+                "directory": directory,
+                "suffixes": (*settings.reasoning_suffixes, *DEFAULT_SUFFIXES),
+            },
             RateLimitMiddleware: {"windows": storage.windows, "rules": settings.rate_limits},
             QuotaMiddleware: {
                 "ledger": storage.ledger,

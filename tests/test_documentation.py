@@ -34,6 +34,7 @@ from asgi_gateway.dialects import DIALECTS
 from asgi_gateway.endpoints.account import ACCOUNT_PATHS
 from asgi_gateway.endpoints.health import HEALTH_PATHS
 from asgi_gateway.middleware import STACK, RateLimitMiddleware
+from asgi_gateway.policies.suffixes import ReasoningSuffix
 from asgi_gateway.relay import Relay
 from asgi_gateway.storage.protocols import Windows
 from asgi_gateway.storage.records import Channel, Group, Price, Timeouts
@@ -194,6 +195,7 @@ SECTIONS: Mapping[str, tuple[type, set[str]]] = {
     "[[tokens]]": (TokenSettings, set()),
     "[groups.NAME]": (Group, {"name"}),
     '[models."NAME".price]': (Price, {"version"}),
+    "[[reasoning_suffixes]]": (ReasoningSuffix, set()),
     "[[rate_limits]]": (RateLimit, set()),
     "[retry]": (RetrySettings, set()),
     "[billing]": (BillingSettings, set()),

@@ -76,6 +76,17 @@ def _channels(settings: Settings) -> Iterator[Mistake]:
         yield from _timeouts(channel.timeouts, f"{place}.timeouts")
 
 
+def _suffixes(settings: Settings) -> Iterator[Mistake]:
+    for index, rule in enumerate(settings.reasoning_suffixes):
+        place = f"reasoning_suffixes[{index}]"
+        if not rule.suffix.strip("-"):
+            yield Mistake(f"{place}.suffix", "must not be empty")
+        if not rule.models:
+            yield Mistake(f"{place}.models", "must name at least one pattern")
+        if rule.share is not None and not 0 < rule.share <= 1:
+            yield Mistake(f"{place}.share", "must be above 0 and at most 1")
+
+
 def _users(settings: Settings) -> Iterator[Mistake]:
     yield from _unique("users", (user.name for user in settings.users))
     for user in settings.users:
@@ -207,6 +218,7 @@ CHECKS: Sequence[Callable[[Settings], Iterable[Mistake]]] = (
     _tokens,
     _prices,
     _aliases,
+    _suffixes,
     _rate_limits,
 )
 """All checks, in the order of the file's sections."""

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from asgi_gateway.storage.records import Secret
 
@@ -104,7 +104,7 @@ class Reader:
             return self._array(get_args(hint)[0], value, path)
         if origin is Mapping:
             return self._table(get_args(hint)[1], value, path)
-        if origin is UnionType:
+        if origin in (UnionType, Union):
             if value is None:
                 return None
             return self._value(next(part for part in get_args(hint) if part is not NoneType), value, path)

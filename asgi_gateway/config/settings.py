@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from asgi_gateway.policies.suffixes import ReasoningSuffix
 from asgi_gateway.storage.records import Channel, Group, Price, Secret, Timeouts
 
 __all__ = [
@@ -168,6 +169,8 @@ class Settings:
     groups: Mapping[str, Group] = field(default_factory=dict)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    reasoning_suffixes: tuple[ReasoningSuffix, ...] = ()
+    """Before those that are known anyway."""
     rate_limits: tuple[RateLimit, ...] = ()
     retry: RetrySettings = field(default_factory=RetrySettings)
     billing: BillingSettings = field(default_factory=BillingSettings)

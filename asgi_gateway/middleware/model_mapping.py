@@ -1,9 +1,12 @@
-"""Finds the model asked for: reads its name, resolves aliases, and checks that the caller may use it.
+"""Finds the model asked for: reads its name, resolves aliases and suffixes, and checks that the caller may use it.
+
+A suffix that asks for reasoning is cut off where no channel serves the caller a model of the whole name.
 
 Inside the body, outside limits and quota: both count by the real model's name.
 Needs `body`; writes `outline`, `model`, `reasoning`.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import parse_qs
 
@@ -11,22 +14,33 @@ from asgi_gateway.directory import CatalogueHolder
 from asgi_gateway.errors import InvalidRequest, ModelNotFound, PermissionDenied
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, ModelChoice
 from asgi_gateway.middleware.entry import enter
+from asgi_gateway.policies.selection import ChannelTable
+from asgi_gateway.policies.suffixes import DEFAULT_SUFFIXES, ReasoningSuffix, cut
 from asgi_gateway.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["ModelMappingMiddleware"]
 
 
 class ModelMappingMiddleware:
-    """From the name asked for to the model. Without a `directory` any model is known, only `aliases` are resolved."""
+    """From the name asked for to the model.
+
+    Without a `directory` any model is known, and only `aliases` are resolved. `suffixes` are tried in their order.
+    """
 
     needs: ClassVar[frozenset[str]] = frozenset({"body"})
     uses_after: ClassVar[frozenset[str]] = frozenset()
     writes: ClassVar[frozenset[str]] = frozenset({"outline", "model", "reasoning"})
 
     def __init__(
-        self, app: ASGIApp, *, directory: CatalogueHolder | None = None, aliases: dict[str, str] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        directory: CatalogueHolder | None = None,
+        aliases: dict[str, str] | None = None,
+        suffixes: Sequence[ReasoningSuffix] = DEFAULT_SUFFIXES,
     ) -> None:
         self.app = app
+        self.suffixes = suffixes
         self.directory = directory
         self.aliases = aliases or {}
 
@@ -40,7 +54,10 @@ class ModelMappingMiddleware:
             asked = exchange.outline.model
         else:
             asked = _model_in_query(scope)
-        exchange.model = ModelChoice(asked, self._resolve(asked))
+        resolved = self._resolve(asked)
+        if self.directory is not None:
+            resolved = self._without_suffix(exchange, self.directory.catalogue.channels, asked, resolved)
+        exchange.model = ModelChoice(asked, resolved)
         self._check(exchange, exchange.model)
         await self.app(scope, receive, send)
 
@@ -49,6 +66,20 @@ class ModelMappingMiddleware:
         if resolved is None and self.directory is not None:
             resolved = self.directory.catalogue.aliases.get(asked)
         return asked if resolved is None else resolved
+
+    def _without_suffix(self, exchange: Exchange, channels: ChannelTable, asked: str, resolved: str) -> str:
+        """The model's name, its suffix cut off where that leads to a model; writes what the suffix asks for."""
+        group = exchange.caller.group if exchange.caller is not None else "default"
+        exchange.reasoning = None
+        if channels.serves(group, resolved):
+            return resolved
+        max_output = exchange.outline.max_output if exchange.outline is not None else None
+        for name in dict.fromkeys((resolved, asked)):
+            found = cut(name, self.suffixes, max_output=max_output)
+            if found is not None and channels.knows(base := self._resolve(found[0])):
+                exchange.reasoning = found[1]
+                return base
+        return resolved
 
     def _check(self, exchange: Exchange, model: ModelChoice) -> None:
         caller = exchange.caller

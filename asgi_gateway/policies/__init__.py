@@ -14,14 +14,17 @@ from asgi_gateway.policies.pricing import (
 )
 from asgi_gateway.policies.retry import RetryPolicy
 from asgi_gateway.policies.selection import ChannelTable, Tier, choose, choose_among, choose_key
+from asgi_gateway.policies.suffixes import DEFAULT_SUFFIXES, ReasoningSuffix, cut
 
 __all__ = [
     "BILLING",
+    "DEFAULT_SUFFIXES",
     "MAX_CHARGE",
     "Billing",
     "ChannelTable",
     "Estimate",
     "PriceTable",
+    "ReasoningSuffix",
     "RetryPolicy",
     "Tariff",
     "Tier",
@@ -29,6 +32,7 @@ __all__ = [
     "choose_among",
     "choose_key",
     "cost",
+    "cut",
     "estimate",
     "price_version",
     "settle_usage",

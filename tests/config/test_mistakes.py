@@ -167,6 +167,26 @@ def test_a_mistake_in_a_rate_limit_names_its_place(mistakes_of: MistakesOf, text
     assert mistakes_of("[[rate_limits]]\n" + text) == [line]
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('models = ["x*"]\nsuffix = "-"', "reasoning_suffixes[0].suffix: must not be empty"),
+        ('models = []\nsuffix = "-x"', "reasoning_suffixes[0].models: must name at least one pattern"),
+        (
+            'models = ["x*"]\nsuffix = "-x"\nshare = "1.5"',
+            "reasoning_suffixes[0].share: must be above 0 and at most 1",
+        ),
+        (
+            'models = ["x*"]\nsuffix = "-x"\nefort = "low"',
+            'reasoning_suffixes[0].efort: unknown key; did you mean "effort"?',
+        ),
+    ],
+)
+def test_a_mistake_in_a_reasoning_suffix_names_its_place(mistakes_of: MistakesOf, text: str, line: str) -> None:
+    """Like rate limits they are counted from 0."""
+    assert mistakes_of("[[reasoning_suffixes]]\n" + text) == [line]
+
+
 @pytest.mark.parametrize("kind", ["requests", "successes", "tokens"])
 def test_a_rate_that_does_not_parse_is_told(mistakes_of: MistakesOf, kind: str) -> None:
     """Rates are texts like 60/minute."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from asgi_gateway.canonical import Reasoning
 from asgi_gateway.exchange import Body, Caller, ModelChoice
 from asgi_gateway.middleware import ErrorMiddleware, ModelMappingMiddleware
 from asgi_gateway.storage.records import Group, User
@@ -117,3 +118,32 @@ async def test_a_socket_names_its_model_in_the_query() -> None:
         seen = await ask(app, socket_scope(query=query))
         assert seen.status == 400
         assert seen.json()["error"]["param"] == "model"
+
+
+@pytest.mark.parametrize(
+    ("asked", "resolved", "reasoning"),
+    [
+        ("o3-high", "o3", Reasoning(effort="high")),
+        ("o3-low", "o3-low", None),
+        ("quick-high", "o3", Reasoning(effort="high")),
+        ("o3", "o3", None),
+    ],
+)
+async def test_a_suffix_asks_for_reasoning_where_nobody_serves_the_whole_name(
+    asked: str, resolved: str, reasoning: Reasoning | None
+) -> None:
+    """A model that is really called so is not cut; an alias may stand before the suffix, or name a suffixed model."""
+    served = channel(models=("o3", "o3-low"))
+    world = await make_world(served, aliases={"quick": "o3", "quick-high": "o3-high"})
+    _, inner = await mapped(chat(asked, max_tokens=100), directory=world.directory)
+    assert inner.exchange.model == ModelChoice(asked, resolved)
+    assert inner.exchange.reasoning == reasoning
+
+
+async def test_a_suffix_of_an_unknown_model_stays() -> None:
+    """The error names what was asked for; one that another group serves under its whole name is cut for this one."""
+    world = await make_world(channel(models=("o3",)), channel("others", models=("o3-low",), groups=("vip",)))
+    seen, _ = await mapped(chat("o1-high"), directory=world.directory)
+    assert (seen.status, "`o1-high`" in seen.json()["error"]["message"]) == (404, True)
+    _, inner = await mapped(chat("o3-low"), directory=world.directory)
+    assert inner.exchange.model == ModelChoice("o3-low", "o3")
