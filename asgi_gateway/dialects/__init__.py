@@ -11,6 +11,7 @@ assert dialect.name == "openai_chat"
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from asgi_gateway.dialects.cohere_chat import COHERE_CHAT
 from asgi_gateway.dialects.contract import ChatDialect, Dialect, Operation
 from asgi_gateway.dialects.openai_chat import OPENAI_CHAT
 from asgi_gateway.dialects.openai_completions import OPENAI_COMPLETIONS
@@ -19,7 +20,7 @@ from asgi_gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 
 __all__ = ["CHAT_DIALECTS", "DIALECTS", "classify"]
 
-_CHAT: tuple[ChatDialect, ...] = ()
+_CHAT: tuple[ChatDialect, ...] = (COHERE_CHAT,)
 
 _OTHERS: tuple[Dialect, ...] = (OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_MODERATIONS)
 
