@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from asgi_gateway.canonical.losses import Loss
 from asgi_gateway.canonical.request import Reasoning
-from asgi_gateway.dialects import classify
+from asgi_gateway.dialects import classify, spoken_by
 from asgi_gateway.dialects.contract import NOWHERE, Dialect, Operation, RequestOutline, Target
 from asgi_gateway.providers.contract import Provider
 from asgi_gateway.storage.records import Channel, Outcome, Reservation, Secret, Settlement, Token, Usage, User
@@ -186,8 +186,14 @@ class Exchange:
         kind = scope["type"]
         if kind not in ("http", "websocket"):
             return None
-        match = classify(scope["method"] if kind == "http" else "WEBSOCKET", path_of(scope))
-        return None if match is None else cls.enter(scope, *match)
+        path = path_of(scope)
+        match = classify(scope["method"] if kind == "http" else "WEBSOCKET", path)
+        if match is None:
+            return None
+        operation, dialect = match
+        if operation is Operation.MODELS:
+            dialect = spoken_by(path, scope["headers"], scope.get("query_string", b""))
+        return cls.enter(scope, operation, dialect)
 
     @classmethod
     def enter(cls, scope: Scope, operation: Operation, dialect: Dialect) -> tuple[Scope, Self]:

@@ -13,7 +13,7 @@ from asgi_gateway.backends import open_storage
 from asgi_gateway.compose import Layer, compose
 from asgi_gateway.config import Settings, TokenSettings, UserSettings, extended, load_settings
 from asgi_gateway.declaration import declare
-from asgi_gateway.dialects import DIALECTS
+from asgi_gateway.dialects import DIALECTS, spoken_by
 from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.directory import Catalogue, Directory, resolved_aliases
 from asgi_gateway.endpoints.account import ACCOUNT_PATHS, AccountEndpoint
@@ -260,7 +260,8 @@ class Gateway:
         else:
             if scope["type"] == "websocket":
                 await receive()
-            inner, _ = Exchange.enter(scope, Operation.UNKNOWN, DIALECTS["openai_chat"])
+            dialect = spoken_by(path, scope["headers"], scope.get("query_string", b""))
+            inner, _ = Exchange.enter(scope, Operation.UNKNOWN, dialect)
             target = f"{scope.get('method', 'WebSocket')} {scope['path']}"
             unknown = InvalidRequest(f"Unknown request URL: {target}.", status=404, code="unknown_url")
             await self._refuse(unknown, inner, receive, send)

@@ -17,8 +17,9 @@ from asgi_gateway.dialects.openai_chat import OPENAI_CHAT
 from asgi_gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from asgi_gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from asgi_gateway.dialects.openai_moderations import OPENAI_MODERATIONS
+from asgi_gateway.types import Headers
 
-__all__ = ["CHAT_DIALECTS", "DIALECTS", "classify"]
+__all__ = ["CHAT_DIALECTS", "DIALECTS", "classify", "spoken_by"]
 
 _CHAT: tuple[ChatDialect, ...] = (COHERE_CHAT,)
 
@@ -74,3 +75,21 @@ def classify(method: str, path: str) -> tuple[Operation, Dialect] | None:
         ):
             return operation, dialect
     return None
+
+
+def spoken_by(path: str, headers: Headers, query: bytes) -> Dialect:
+    """The dialect of a caller whose method and path do not tell it: of a list of models, or of what is not offered.
+
+    Google's clients use paths of their own, or their own way to send the key; Anthropic's name a version; all others
+    are taken for OpenAI's.
+    """
+    if path.startswith("/v1beta"):
+        return DIALECTS.get("google_generate", OPENAI_CHAT)
+    for name, _ in headers:
+        if name == b"anthropic-version":
+            return DIALECTS.get("anthropic_messages", OPENAI_CHAT)
+        if name == b"x-goog-api-key":
+            return DIALECTS.get("google_generate", OPENAI_CHAT)
+    if query.startswith(b"key=") or b"&key=" in query:
+        return DIALECTS.get("google_generate", OPENAI_CHAT)
+    return OPENAI_CHAT

@@ -1,22 +1,25 @@
-"""`GET /v1/models` and `/v1/models/{model}`: what the caller may use, as OpenAI lists it.
+"""The models that the caller may use, and one of them, as the vendor lists them whose dialect the caller speaks.
 
-https://platform.openai.com/docs/api-reference/models
+`GET /v1/models`, `/v1/models/{model}`, and Google's under `/v1beta`.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
+from urllib.parse import parse_qsl
 
 from asgi_gateway.directory import Catalogue, CatalogueHolder
 from asgi_gateway.endpoints.answer import send_json
+from asgi_gateway.endpoints.listings import ANTHROPIC, GOOGLE, OPENAI, Listing
 from asgi_gateway.errors import ModelNotFound
-from asgi_gateway.exchange import Caller, Exchange, path_of
+from asgi_gateway.exchange import Caller, Exchange
 from asgi_gateway.types import Receive, Scope, Send
 
 __all__ = ["ModelList", "models_for"]
 
-CREATED = 1_700_000_000
-"""Clients require a time; channels do not say when a model was made."""
+LISTINGS: Mapping[str, Listing] = {"anthropic_messages": ANTHROPIC, "google_generate": GOOGLE}
+"""By dialect; all others list as OpenAI does."""
 
-PATH = "/v1/models"
+PATH = "/models"
 
 
 class ModelList:
@@ -31,13 +34,16 @@ class ModelList:
         exchange = Exchange.of(scope)
         assert exchange.caller is not None  # `compose` checked that somebody writes it
         names = models_for(exchange.caller, self.directory.catalogue)
-        wanted = path_of(scope)[len(PATH) :].strip("/")  # percent-decoded by the server; a name may hold slashes
+        listing = LISTINGS.get(exchange.dialect.name, OPENAI)
+        # The path is percent-decoded by the server; a name may hold slashes.
+        wanted = exchange.target.path.partition(PATH)[2].strip("/")
         if not wanted:
-            await send_json(send, {"object": "list", "data": [_entry(name) for name in names]})
+            query = dict(parse_qsl(exchange.target.query.decode("latin-1")))
+            await send_json(send, listing.page(names, query))
             return
         if wanted not in names:
             raise ModelNotFound(f"The model `{wanted}` does not exist or you do not have access to it.", param="model")
-        await send_json(send, _entry(wanted))
+        await send_json(send, listing.entry(wanted))
 
 
 def models_for(caller: Caller, catalogue: Catalogue) -> list[str]:
@@ -48,7 +54,3 @@ def models_for(caller: Caller, catalogue: Catalogue) -> list[str]:
         if rights:
             served = {name for name in served if name in rights or catalogue.aliases.get(name) in rights}
     return sorted(served)
-
-
-def _entry(name: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": CREATED, "owned_by": "asgi_gateway"}
