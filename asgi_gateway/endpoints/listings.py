@@ -5,7 +5,7 @@
 - Google: https://ai.google.dev/api/models (`pageSize`, `pageToken`)
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from binascii import Error
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -115,7 +115,7 @@ def _place(names: Sequence[str], name: str, parameter: str) -> int:
 def _after(token: str) -> str:
     """The name that a page's token stands for: the last of the page before."""
     try:
-        return urlsafe_b64decode(token).decode()
+        return b64decode(token, altchars=b"-_", validate=True).decode()
     except (Error, ValueError):
         raise InvalidRequest("pageToken is none of ours.", param="pageToken") from None
 
