@@ -4,6 +4,7 @@ Each dialect reads its wire format into this and writes it from this; none knows
 Everything here is a frozen `msgspec.Struct`, made in a tenth of a microsecond: a stream makes thousands.
 """
 
+from asgi_gateway.canonical.estimate import estimate_tokens
 from asgi_gateway.canonical.events import (
     CitationGiven,
     Event,
@@ -133,6 +134,7 @@ __all__ = [
     "budget_of",
     "collect",
     "effort_of",
+    "estimate_tokens",
     "is_kept_id",
     "is_wrapped",
     "kept_ids",
