@@ -150,4 +150,4 @@ def test_thinking_becomes_content_between_tags() -> None:
     ]
     given = ThinkingToText().feed(events)
     assert collect(given).choices[0].parts == (Text("<think>\nab\n</think>\n"), Text("c", seal=SEAL))
-    assert split(given[:7] + [PartOpened(9, "text"), TextDelta(9, "c"), Stopped("stop")])[0] == Thinking("ab")
+    assert split([*given[:7], PartOpened(9, "text"), TextDelta(9, "c"), Stopped("stop")])[0] == Thinking("ab")
