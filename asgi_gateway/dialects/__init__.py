@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from asgi_gateway.dialects.cohere_chat import COHERE_CHAT
 from asgi_gateway.dialects.contract import ChatDialect, Dialect, Operation
+from asgi_gateway.dialects.google_generate import GOOGLE_GENERATE
 from asgi_gateway.dialects.openai_chat import OPENAI_CHAT
 from asgi_gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from asgi_gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
@@ -21,7 +22,7 @@ from asgi_gateway.types import Headers
 
 __all__ = ["CHAT_DIALECTS", "DIALECTS", "classify", "spoken_by"]
 
-_CHAT: tuple[ChatDialect, ...] = (COHERE_CHAT,)
+_CHAT: tuple[ChatDialect, ...] = (COHERE_CHAT, GOOGLE_GENERATE)
 
 _OTHERS: tuple[Dialect, ...] = (OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_MODERATIONS)
 

@@ -1,0 +1,253 @@
+"""Answers on their way through, unchanged but for their framing: usage is read, the end is looked for.
+
+Google's streams are asked for as events. A caller who did not ask for `alt=sse` gets their payloads, byte for byte,
+as the members of one array, which is how Google frames such a stream.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from asgi_gateway.canonical import Usage
+from asgi_gateway.dialects import sse
+from asgi_gateway.dialects.contract import Head
+from asgi_gateway.dialects.google_generate.errors import error_inside
+from asgi_gateway.dialects.google_generate.usage import Reported, usage_of
+from asgi_gateway.dialects.json_scan import measure
+from asgi_gateway.errors import MalformedUpstream, UpstreamError
+
+__all__ = ["PlainTap", "StreamTap", "judge_plain", "judge_stream"]
+
+BOM = b"\xef\xbb\xbf"
+
+EVENT_LIMIT = 64 << 20
+"""Bytes of one event: an image is one."""
+
+EDGE = 1 << 16
+"""Bytes kept of the end of a plain answer: its usage stands behind its candidates."""
+
+_USAGE = re.compile(rb'"usageMetadata"\s*:\s*\{')
+_TEXT = re.compile(rb'"(?:text|stringValue)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
+_ENDS = re.compile(rb'"(?:finishReason|blockReason)"\s*:')
+_ERROR = re.compile(rb'\A\s*\[?\s*\{\s*"error"\s*:\s*[^\sn]')
+
+_reported = msgspec.json.Decoder(Reported)
+
+
+def judge_plain(data: bytes, *, complete: bool) -> Head:
+    """What a plain answer says. Raises `UpstreamError` for an error inside it, `MalformedUpstream` for no answer."""
+    text = data.removeprefix(BOM).lstrip()
+    if text[:1] not in (b"{", b"[") and (complete or text):
+        raise MalformedUpstream("the upstream's answer is no JSON object" if text else "the upstream's answer is empty")
+    if not complete:
+        return Head.WAIT
+    try:
+        payload: Any = msgspec.json.decode(text)
+    except (ValueError, RecursionError) as wrong:
+        raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
+    for chunk in payload if isinstance(payload, list) else (payload,):
+        if isinstance(chunk, dict) and chunk.get("error"):
+            raise error_inside(chunk)
+        if isinstance(chunk, dict) and (chunk.get("candidates") or _is_blocked(chunk)):
+            return Head.RELEASE
+    raise MalformedUpstream("the upstream's answer has no candidates")
+
+
+def judge_stream(data: bytes, *, complete: bool) -> Head:
+    """What the first events of a stream say: waits for the first with output, a reason to finish, or a block.
+
+    Raises `UpstreamError` for an error event, `MalformedUpstream` for a stream that ends empty or is none.
+    """
+    text = data.removeprefix(BOM)
+    first = text.lstrip()[:1]
+    if first == b"<" or (first in (b"{", b"[") and complete):
+        payload = _decoded(text)
+        if payload.get("error"):
+            raise error_inside(payload)
+        raise MalformedUpstream("the upstream's answer is no event stream")
+    for event in sse.events(text if complete else text[: sse.boundary(text)]):
+        payload_text = sse.data_of(event).strip()
+        if payload_text and _speaks(payload_text):
+            return Head.RELEASE
+    if complete:
+        raise MalformedUpstream("the upstream's stream ended before it said anything")
+    return Head.WAIT
+
+
+def _speaks(data: bytes) -> bool:
+    payload = _decoded(data)
+    if not payload:
+        raise MalformedUpstream("the upstream's stream holds an event that is no JSON object")
+    if payload.get("error"):
+        raise error_inside(payload)
+    if _is_blocked(payload):
+        return True
+    candidates = payload.get("candidates")
+    for candidate in candidates if isinstance(candidates, list) else ():
+        if isinstance(candidate, dict):
+            content = candidate.get("content")
+            if candidate.get("finishReason") or (isinstance(content, dict) and content.get("parts")):
+                return True
+    return False
+
+
+def _is_blocked(payload: dict[str, Any]) -> bool:
+    feedback = payload.get("promptFeedback")
+    return isinstance(feedback, dict) and bool(feedback.get("blockReason"))
+
+
+def _decoded(data: bytes) -> dict[str, Any]:
+    try:
+        payload = msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        return {}
+    if isinstance(payload, list) and payload:
+        payload = payload[0]
+    return payload if isinstance(payload, dict) else {}
+
+
+class _Learned:
+    """What an answer said so far: its last report of usage, how long its texts are, whether it ended."""
+
+    __slots__ = ("_block", "_bytes", "ended")
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._bytes = 0
+        self.ended = False
+
+    def add(self, block: bytes) -> None:
+        if b'"usageMetadata"' in block:
+            self._block = block
+        else:
+            self._bytes += sum(map(len, _TEXT.findall(block)))
+        if not self.ended and _ENDS.search(block) is not None:
+            self.ended = True
+
+    @property
+    def usage(self) -> Usage | None:
+        """The last report that holds a figure, read when somebody asks."""
+        for match in reversed(list(_USAGE.finditer(self._block))):
+            start = match.end() - 1
+            try:
+                usage = usage_of(_reported.decode(self._block[start : measure(self._block, start)]))
+            except ValueError:
+                continue
+            if usage is not None:
+                return usage
+        return None
+
+    @property
+    def tokens(self) -> int:
+        """Four bytes of text are taken for a token; those of chunks that reported usage are not counted."""
+        return -(-self._bytes // 4)
+
+
+class StreamTap:
+    """Reads one event stream. An error event is kept back, with all behind it, and raised at the end."""
+
+    __slots__ = ("_array", "_begun", "_failure", "_held", "_learned")
+
+    def __init__(self, *, array: bool) -> None:
+        self._array = array
+        self._begun = False
+        self._failure: UpstreamError | None = None
+        self._held = bytearray()
+        self._learned = _Learned()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk, give back the events that are whole. Raises `MalformedUpstream` for one without an end."""
+        held = self._held
+        if not held and chunk.endswith((b"\n\n", b"\n\r\n")):
+            return self._read(chunk)
+        start = max(0, len(held) - 3)
+        held += chunk
+        end = sse.boundary(held, start) if b"\n" in chunk else 0
+        if not end:
+            if len(held) > EVENT_LIMIT:
+                raise MalformedUpstream("the upstream's stream holds an event that is too long")
+            return b""
+        block = bytes(held[:end])
+        del held[:end]
+        return self._read(block)
+
+    def finish(self) -> bytes:
+        """The end. Raises the error that the stream ended with, or `MalformedUpstream` for one without an end."""
+        rest = b""
+        if self._held:
+            last = bytes(self._held)
+            self._held.clear()
+            data = sse.data_of(last).strip()
+            if data and not _decoded(data):
+                raise MalformedUpstream("the upstream's stream ended too soon")
+            rest = self._read(last)
+        if self._failure is not None:
+            raise self._failure
+        if not self._learned.ended:
+            raise MalformedUpstream("the upstream's stream ended too soon")
+        return rest + b"\n]" if self._array else rest
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage that was reported last."""
+        return self._learned.usage
+
+    @property
+    def output_estimate(self) -> int:
+        """Output tokens counted from the texts that passed."""
+        return self._learned.tokens
+
+    def _read(self, block: bytes) -> bytes:
+        if self._failure is not None:
+            return b""
+        if not self._array and b'"error"' not in block:
+            self._learned.add(block)
+            return block
+        given: list[bytes] = []
+        for event in sse.events(block.removeprefix(BOM)):
+            data = sse.data_of(event).strip()
+            if _ERROR.match(data) is not None and (payload := _decoded(data)).get("error"):
+                self._failure = error_inside(payload)
+                break
+            self._learned.add(event)
+            if not self._array:
+                given.append(event)
+            elif data:
+                given.append((b"\n,\n" if self._begun else b"[") + data)
+                self._begun = True
+        return b"".join(given)
+
+
+class PlainTap:
+    """Reads one plain answer: bytes pass as they come, but the last one only once the answer is known to be whole."""
+
+    __slots__ = ("_edge", "_last", "_learned")
+
+    def __init__(self) -> None:
+        self._edge = b""
+        self._last = b""
+        self._learned = _Learned()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk, give back all but its last byte."""
+        self._edge = (self._edge + chunk)[-EDGE:]
+        last, self._last = self._last, chunk[-1:]
+        return last + chunk[:-1]
+
+    def finish(self) -> bytes:
+        """The end. Raises `MalformedUpstream` for half an answer."""
+        if not self._edge.rstrip().endswith((b"}", b"]")):
+            raise MalformedUpstream("the upstream's answer ended too soon")
+        return self._last
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage that the answer reports."""
+        self._learned.add(self._edge)
+        return self._learned.usage
+
+    @property
+    def output_estimate(self) -> int:
+        """Output tokens counted from the end of the answer that is kept."""
+        return -(-sum(map(len, _TEXT.findall(self._edge))) // 4)
