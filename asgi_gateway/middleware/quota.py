@@ -19,7 +19,7 @@ from asgi_gateway.errors import CallerLeft, GatewayError, ServiceUnavailable, Un
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.pricing import Tariff, settle_usage
-from asgi_gateway.storage.ids import new_id
+from asgi_gateway.storage.ids import ledger_key, new_id
 from asgi_gateway.storage.protocols import Ledger
 from asgi_gateway.storage.records import Account, Outcome, Price, Reservation, Settlement
 from asgi_gateway.types import ASGIApp, Receive, Scope, Send
@@ -110,7 +110,7 @@ class QuotaMiddleware:
         user = Account("user", caller.user.id)
         token = caller.token
         return Reservation(
-            key=new_id(),
+            key=_ledger_key(exchange),
             amount=amount,
             prompt_amount=prompt_amount,
             accounts=(user,) if token is None else (user, Account("token", token.id)),
@@ -124,6 +124,13 @@ class QuotaMiddleware:
             price_version=tariff.price.version,
             created=time.time(),
         )
+
+
+def _ledger_key(exchange: Exchange) -> str:
+    """Unique: a request id is made inside, never taken from a caller, and a second reservation gets another key."""
+    if not exchange.request_id:  # no telemetry outside
+        return new_id()
+    return ledger_key(exchange.request_id, again=exchange.reservation is not None)
 
 
 async def _prompt_bytes(exchange: Exchange) -> int:

@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol
 
 from asgi_gateway.errors import CallerLeft
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
-from asgi_gateway.storage.ids import new_id
+from asgi_gateway.storage.ids import new_request_id
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["AccessLog", "ExchangeMetrics", "TelemetryMiddleware", "access_record", "log_access"]
@@ -69,7 +69,7 @@ class TelemetryMiddleware:
                 await self.app(scope, receive, send)
                 return
             scope, exchange = begun
-        exchange.request_id = "req_" + new_id()
+        exchange.request_id = new_request_id()
         exchange.client_id = _client_id(scope)
         headers = _id_headers(exchange)
 

@@ -7,7 +7,9 @@ written whole: twice the CPU time a row in a small table, and more the larger it
 import random
 import time
 
-__all__ = ["new_id"]
+__all__ = ["ledger_key", "new_id", "new_request_id"]
+
+REQUEST = "req_"
 
 
 def new_id() -> str:
@@ -18,3 +20,17 @@ def new_id() -> str:
     fork; asking the system each time would give the interpreter lock away twice a request.
     """
     return f"{time.time_ns() // 1_000_000:012x}{random.getrandbits(80):020x}"
+
+
+def new_request_id() -> str:
+    """An id for a request."""
+    return REQUEST + new_id()
+
+
+def ledger_key(request_id: str, *, again: bool = False) -> str:
+    """A ledger key that begins with its request's id, so that a charge is found by it without an index of its own.
+
+    Each request has one reservation; a further one (`again`) gets random digits appended.
+    """
+    key = request_id.removeprefix(REQUEST)
+    return f"{key}-{random.getrandbits(80):020x}" if again else key

@@ -16,7 +16,7 @@ import asgi_gateway.backends
 from asgi_gateway.backends import MemoryStorage, SqlStorage, open_storage
 from asgi_gateway.backends.memory.windows import MemoryWindows
 from asgi_gateway.backends.sql import schema
-from asgi_gateway.backends.sql.rows import charge_row, reservation_row
+from asgi_gateway.backends.sql.rows import charge_row, reservation_of, reservation_row
 from asgi_gateway.backends.sql.windows import SqlWindows
 from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.protocols import Hit, Slot
@@ -125,7 +125,7 @@ async def test_a_database_of_a_newer_version_is_refused(path: Path) -> None:
     assert await storage.options.get("schema_version") == schema.SCHEMA_VERSION
     await storage.options.set("schema_version", schema.SCHEMA_VERSION + 1)
     await storage.close()
-    with pytest.raises(ValueError, match="schema version 2, this program knows 1"):
+    with pytest.raises(ValueError, match="schema version 3, this program knows 2"):
         await SqlStorage(f"sqlite:///{path}").open()
 
 
@@ -192,11 +192,13 @@ def test_columns_are_in_the_order_of_the_rows(path: Path) -> None:
         "stream": True,
         "time": 5.0,
     }
-    row = dict(zip(schema.charges.columns.keys(), charge_row(charge, "user:1 token:1"), strict=True))
+    columns = [column.name for column in schema.charge_columns]
+    row = dict(zip(columns, charge_row(charge, "user:1 token:1"), strict=True))
     assert {name: row[name] for name in names} == names
     open_row = reservation_row(reserved, "user:1 token:1", "lease-1")
     stored = dict(zip(schema.reservations.columns.keys(), open_row, strict=True))
-    assert (stored["lease"], stored["created"], stored["client_id"]) == ("lease-1", reserved.created, "client-1")
+    assert (stored["lease"], stored["created"], stored["amount"]) == ("lease-1", reserved.created, 100)
+    assert reservation_of(open_row) == reserved
 
 
 async def test_a_time_without_a_zone_is_refused(path: Path) -> None:

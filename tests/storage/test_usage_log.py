@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from asgi_gateway.backends import MemoryStorage
+from asgi_gateway.storage.ids import ledger_key, new_request_id
 from asgi_gateway.storage.protocols import Storage, UsageSum
 from asgi_gateway.storage.records import Charge, Usage
 from support.ledger_records import USER, Clock, reservation, settlement
@@ -38,6 +39,34 @@ async def test_a_request_is_found_by_its_id(storage: Storage, clock: Clock) -> N
     await spend(storage, 3, request_id="r2")
     assert await storage.usage_log.find("r1") == latest
     assert await storage.usage_log.find("r3") is None
+
+
+async def test_a_request_of_several_charges_is_found_by_the_ledger_key(storage: Storage, clock: Clock) -> None:
+    """The newest of those whose keys begin with the request's id."""
+    await storage.ledger.grant(USER, 10**6)
+    request_id, other = new_request_id(), new_request_id()
+    charges = []
+    for id, again in ((request_id, False), (request_id, True), (other, False)):
+        held = reservation(10, key=ledger_key(id, again=again), accounts=(USER,), request_id=id)
+        await storage.ledger.reserve(held)
+        charges.append(await storage.ledger.settle(held, settlement(1)))
+        clock.advance(1)
+    assert await storage.usage_log.find(request_id) == charges[1]
+    assert await storage.usage_log.find(other) == charges[2]
+
+
+async def test_sums_begin_at_any_charge(storage: Storage, clock: Clock) -> None:
+    """Whatever moment is asked for, all charges from then on count, and no earlier one."""
+    await storage.ledger.grant(USER, 10**6)
+    times = []
+    for _ in range(9):
+        times.append(clock())
+        await spend(storage, 1)
+        clock.advance(1)
+    for number, time in enumerate(times):
+        (total,) = await storage.usage_log.sums("user", datetime.fromtimestamp(time, UTC))
+        assert total.requests == 9 - number
+    assert list(await storage.usage_log.sums("user", datetime.fromtimestamp(clock(), UTC))) == []
 
 
 async def test_charges_are_summed_by_name(storage: Storage, clock: Clock) -> None:

@@ -1,7 +1,8 @@
 """Group commit: verbs of many callers, one transaction for whatever is pending, futures set when it is durable.
 
 Verbs are queued on the event loop and applied in that order by one thread. While the thread works, the next batch
-gathers; so the more callers, the fewer commits each of them costs.
+gathers; so the more callers, the fewer commits each of them costs. After a batch that many callers shared, the next one
+waits for further verbs, while the loop is at work that may bring some: a commit costs as much as a dozen verbs.
 
 When the database is away, the verbs that somebody waits for fail with `ServiceUnavailable`, and the `patient` ones
 stay at the head of the queue and are tried again with a growing pause. New verbs wait for that attempt.
@@ -25,6 +26,15 @@ FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
 """Seconds between attempts while the database is away."""
 
+CROWD = 8
+"""Verbs of a batch after which the next one waits for more."""
+
+TURNS = 16
+"""Turns of the loop that a batch waits at most."""
+
+ENOUGH = 64
+"""Verbs that are worth a commit, however many more may come."""
+
 PATIENCE = 10
 """How many times more verbs are queued in all than new ones are accepted."""
 
@@ -42,6 +52,7 @@ class GroupCommit:
         self._thread: Thread | None = None
         self._pending: list[Verb] = []
         self._busy = False
+        self._crowded = False
         self._pause = 0.0
         self._retry: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -69,7 +80,7 @@ class GroupCommit:
             raise ServiceUnavailable("Too much waits for the gateway's database.")
         pending.append(verb)
         if len(pending) == 1 and not self._busy:
-            loop.call_soon(self._flush)
+            self._gather(loop)
 
     async def perform(self, verb: Verb) -> Any:
         """Queue a verb and wait for its result."""
@@ -111,7 +122,22 @@ class GroupCommit:
         if self._pending and not self._busy and not self._stopped:
             self._busy = True
             batch, self._pending = self._pending, []
+            self._crowded = len(batch) > CROWD
             self._inbox.put(batch)
+
+    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Flush at the end of this turn of the loop; after a crowd, of the first turn that brought nothing more."""
+        if self._crowded:
+            loop.call_soon(self._look, loop, 0, TURNS)
+        else:
+            loop.call_soon(self._flush)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, before: int, turns: int) -> None:
+        waiting = len(self._pending)
+        if waiting == before or waiting >= ENOUGH or not turns:
+            self._flush()
+        else:
+            loop.call_soon(self._look, loop, waiting, turns - 1)
 
     def _work(self, loop: asyncio.AbstractEventLoop, journal: Journal) -> None:
         """The thread."""
@@ -132,7 +158,8 @@ class GroupCommit:
             if self._pause:
                 LOGGER.warning("the database is back")
                 self._pause = 0.0
-            self._flush()
+            if self._pending:
+                self._gather(asyncio.get_running_loop())
         else:
             self._keep(batch[done:], failure)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from asgi_gateway.backends.sql.books import Books
 from asgi_gateway.backends.sql.leases import Lease, renew
 from asgi_gateway.backends.sql.sqlite import SqliteConnection, is_away
 from asgi_gateway.backends.sql.transaction import Transaction, Verb
@@ -29,6 +30,7 @@ class Journal:
         self._wait = wait
         self._wall = wall
         self._db: SqliteConnection | None = None
+        self._books: Books | None = None
         self._renewed = 0.0
         self._swept = 0.0
 
@@ -58,19 +60,18 @@ class Journal:
 
     def close(self) -> None:
         """Disconnect."""
-        db, self._db = self._db, None
+        db, self._db, self._books = self._db, None, None
         if db is not None:
             with suppress(sqlite3.Error):  # it is given up anyway
                 db.close()
 
     def _transact(self, verbs: Sequence[Verb]) -> None:
-        if self._db is None:
-            self._db = SqliteConnection(self._path, self._wait)
-        db = self._db
+        db, books = self._connected()
         db.begin()
         now = self._wall()
+        books.begin(now)
         renewed, swept = self._keep_house(db, now)
-        work = Transaction(db, self._lease, now)
+        work = Transaction(db, books, self._lease, now)
         for verb in verbs:
             verb.announce(work)
         work.read()
@@ -84,6 +85,12 @@ class Journal:
         db.commit()
         self._renewed, self._swept = renewed, swept
 
+    def _connected(self) -> tuple[SqliteConnection, Books]:
+        if self._db is None or self._books is None:
+            self._db = SqliteConnection(self._path, self._wait)
+            self._books = Books(self._db, self._lease.id)
+        return self._db, self._books
+
     def _keep_house(self, db: SqliteConnection, now: float) -> tuple[float, float]:
         """Renew the lease before anything is reserved under one that is old, and remove what is over."""
         renewed, swept = self._renewed, self._swept
@@ -96,7 +103,8 @@ class Journal:
         return renewed, swept
 
     def _rollback(self) -> None:
-        if self._db is not None:
+        if self._db is not None and self._books is not None:
+            self._books.forget()
             try:
                 self._db.rollback()
             except sqlite3.Error:

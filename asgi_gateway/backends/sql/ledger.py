@@ -71,8 +71,6 @@ class Settle(Verb):
 
     def announce(self, work: Transaction) -> None:
         work.known.append(self.reservation.key)
-        for account in self.reservation.accounts:
-            work.accounts.add(account_name(account))
 
     def apply(self, work: Transaction) -> Charge:
         return work.books.settle(self.reservation, self.settlement)

@@ -6,6 +6,8 @@ The hot path writes tuples: a mapping per row would cost as much as the insert.
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
+from msgspec import msgpack
+
 from asgi_gateway.storage.records import Account, Charge, Outcome, Reservation, Settlement, Usage
 
 __all__ = ["account_name", "charge_of", "charge_row", "reservation_of", "reservation_row"]
@@ -29,31 +31,32 @@ def _accounts_of(text: str) -> tuple[Account, ...]:
     return tuple(accounts)
 
 
-def _exchange_row(reservation: Reservation, accounts: str) -> tuple[object, ...]:
-    return (
-        reservation.key,
-        reservation.amount,
-        reservation.prompt_amount,
-        accounts,
-        reservation.request_id,
-        reservation.client_id,
-        reservation.user,
-        reservation.token,
-        reservation.group,
-        reservation.model,
-        reservation.operation,
-        reservation.price_version,
-        reservation.created,
-    )
-
-
 def reservation_row(reservation: Reservation, accounts: str, lease: str) -> tuple[object, ...]:
     """A row of `gateway_reservations`. `accounts` are its accounts' names with blanks between them."""
-    return (*_exchange_row(reservation, accounts), lease)
+    content = msgpack.encode(
+        (
+            reservation.prompt_amount,
+            reservation.request_id,
+            reservation.client_id,
+            reservation.user,
+            reservation.token,
+            reservation.group,
+            reservation.model,
+            reservation.operation,
+            reservation.price_version,
+        )
+    )
+    return reservation.key, lease, reservation.amount, accounts, reservation.created, content
 
 
 def reservation_of(row: Row) -> Reservation:
-    """The reservation in a row of `gateway_reservations` or `gateway_charges`."""
+    """The reservation in a row of `gateway_reservations`."""
+    key, _, amount, accounts, created, content = row
+    prompt_amount, *texts = msgpack.decode(content)
+    return _reservation_of((key, amount, prompt_amount, accounts, *texts, created))
+
+
+def _reservation_of(row: Row) -> Reservation:
     return Reservation(
         key=row[0],
         amount=row[1],
@@ -72,11 +75,23 @@ def reservation_of(row: Row) -> Reservation:
 
 
 def charge_row(charge: Charge, accounts: str) -> tuple[object, ...]:
-    """A row of `gateway_charges`."""
-    settlement = charge.settlement
+    """A row of `gateway_charges`, without its number."""
+    reservation, settlement = charge.reservation, charge.settlement
     usage = settlement.usage
     return (
-        *_exchange_row(charge.reservation, accounts),
+        reservation.key,
+        reservation.amount,
+        reservation.prompt_amount,
+        accounts,
+        reservation.request_id,
+        reservation.client_id,
+        reservation.user,
+        reservation.token,
+        reservation.group,
+        reservation.model,
+        reservation.operation,
+        reservation.price_version,
+        reservation.created,
         settlement.charge,
         settlement.outcome.value,
         settlement.channel,
@@ -107,7 +122,7 @@ def charge_row(charge: Charge, accounts: str) -> tuple[object, ...]:
 
 
 def charge_of(row: Row) -> Charge:
-    """The charge in a row of `gateway_charges`."""
+    """The charge in a row of `gateway_charges`, without its number."""
     (
         cost,
         outcome,
@@ -141,7 +156,7 @@ def charge_of(row: Row) -> Charge:
         ratio=ratio,
     )
     return Charge(
-        reservation=reservation_of(row), settlement=settlement, charged=charged, shortfall=shortfall, time=time
+        reservation=_reservation_of(row), settlement=settlement, charged=charged, shortfall=shortfall, time=time
     )
 
 

@@ -2,6 +2,9 @@
 
 Money is in whole units, times of the ledger are seconds since the epoch, other times ISO 8601 texts in UTC,
 lists and mappings JSON texts. Column names avoid words that some database reserves.
+
+The ledger's tables are written twice an exchange, so they have no index but those that it asks itself: charges are
+numbered in the order of their settlement, and looked up by ledger keys, which begin with their request's id.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
@@ -11,6 +14,7 @@ __all__ = [
     "accounts",
     "cache",
     "channels",
+    "charge_columns",
     "charges",
     "leases",
     "metadata",
@@ -23,7 +27,7 @@ __all__ = [
     "windows",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version of these tables, stored as the option `schema_version`."""
 
 metadata = MetaData()
@@ -43,23 +47,6 @@ def _seconds(name: str) -> "Column[float]":
 
 def _truth(name: str) -> "Column[bool]":
     return Column(name, Boolean, nullable=False)
-
-
-def _exchange_columns() -> "list[Column[str] | Column[int]]":
-    """What reservations and charges both tell of an exchange."""
-    return [
-        _number("amount"),
-        _number("prompt_amount"),
-        _text("accounts"),
-        _text("request_id"),
-        _text("client_id"),
-        _text("user_name"),
-        _text("token_name"),
-        _text("group_name"),
-        _text("model"),
-        _text("operation", 64),
-        _text("price_version"),
-    ]
 
 
 users = Table(
@@ -131,17 +118,30 @@ reservations = Table(
     "gateway_reservations",
     metadata,
     _text("ledger_key", 64, primary_key=True),
-    *_exchange_columns(),
-    _seconds("created"),
     _text("lease", 40),
+    _number("amount"),
+    _text("accounts"),
+    _seconds("created"),
+    Column("content", LargeBinary, nullable=False),  # what only a recovery reads: see `rows`
     sqlite_with_rowid=False,
 )
 
 charges = Table(
     "gateway_charges",
     metadata,
-    _text("ledger_key", 64, primary_key=True),
-    *_exchange_columns(),
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("ledger_key", String(64), nullable=False, unique=True),
+    _number("amount"),
+    _number("prompt_amount"),
+    _text("accounts"),
+    _text("request_id"),
+    _text("client_id"),
+    _text("user_name"),
+    _text("token_name"),
+    _text("group_name"),
+    _text("model"),
+    _text("operation", 64),
+    _text("price_version"),
     _seconds("created"),
     _number("cost"),
     _text("outcome", 32),
@@ -169,9 +169,10 @@ charges = Table(
     _number("charged"),
     _number("shortfall"),
     _seconds("time"),
-    Index("gateway_charges_request_id", "request_id"),
-    Index("gateway_charges_time", "time"),
 )
+
+charge_columns = [column for column in charges.columns if column is not charges.c.number]
+"""A charge's row: everything but its number, which the database gives."""
 
 leases = Table(
     "gateway_leases",

@@ -1,7 +1,7 @@
 """SQLite for the writer thread: one connection, few statements per batch, each for many rows.
 
 A statement releases the interpreter lock at every step, and each return to it may wait for the event loop's thread.
-So rows go in by multi-row inserts and are read by `IN` lists, with a few fixed lengths that stay prepared.
+So rows go in by multi-row inserts and are read by `IN` lists, with some fixed lengths that stay prepared.
 
 Write-ahead log (https://www.sqlite.org/wal.html) with `synchronous=FULL`: what is committed survives a power cut.
 """
@@ -24,8 +24,10 @@ PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
 )
 
-LENGTHS = (64, 32, 16, 8, 4, 2, 1)
-"""Rows of an insert and keys of a list, so that few texts are prepared."""
+LONGEST = 64
+STEP = 8
+"""Rows of an insert and keys of a list: at most the longest, and above one step whole steps, so that few are prepared.
+"""
 
 RETRY = 0.01
 """Seconds between attempts to set the journal mode, for which SQLite does not wait by itself."""
@@ -127,18 +129,14 @@ class SqliteConnection:
     def select(self, head: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
         """Rows by `head`, such as "SELECT a FROM t WHERE b", whose last column is one of the keys."""
         found: list[tuple[Any, ...]] = []
-        start = 0
-        for length in _cut(len(keys)):
-            found += self._db.execute(self._listed(head, length), keys[start : start + length]).fetchall()
-            start += length
+        for listed in _lists(keys):
+            found += self._db.execute(self._listed(head, len(listed)), listed).fetchall()
         return found
 
     def delete(self, head: str, keys: Sequence[str]) -> None:
         """Delete by `head`, such as "DELETE FROM t WHERE b", what is one of the keys."""
-        start = 0
-        for length in _cut(len(keys)):
-            self._db.execute(self._listed(head, length), keys[start : start + length])
-            start += length
+        for listed in _lists(keys):
+            self._db.execute(self._listed(head, len(listed)), listed)
 
     def _listed(self, head: str, length: int) -> str:
         text = self._texts.get((head, length))
@@ -152,9 +150,14 @@ class SqliteConnection:
 
 
 def _cut(count: int) -> list[int]:
-    """A number as a sum of the fixed lengths."""
-    lengths = []
-    for length in LENGTHS:
-        times, count = divmod(count, length)
-        lengths += [length] * times
-    return lengths
+    """A number as a sum of few of the fixed lengths."""
+    times, count = divmod(count, LONGEST)
+    rest = count % STEP
+    return [LONGEST] * times + [length for length in (count - rest, rest) if length]
+
+
+def _lists(keys: Sequence[str]) -> list[Sequence[str]]:
+    """Keys in lists of fixed lengths; the last key is repeated where one of them would be shorter."""
+    if len(keys) > 1:
+        keys = [*keys, *[keys[-1]] * (-len(keys) % STEP)]
+    return [keys[start : start + LONGEST] for start in range(0, len(keys), LONGEST)]

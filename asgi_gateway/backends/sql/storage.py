@@ -102,7 +102,7 @@ class SqlStorage:
     async def open(self) -> None:
         """See `Storage.open`.
 
-        Raises `ServiceUnavailable` with the reason as its cause, or `ValueError` for a database of a newer version.
+        Raises `ServiceUnavailable` with the reason as its cause, or `ValueError` for a database of another version.
         """
         if self._opened:
             return
@@ -158,14 +158,14 @@ def _path_of(url: str) -> Path:
 
 
 def _create_tables(connection: Connection) -> None:
-    """Create the tables that are missing; refuse a database of a newer version. Atomic between processes."""
+    """Create the tables that are missing; refuse a database of another version. Atomic between processes."""
     if inspect(connection).has_table(schema.options.name):
         query = select(schema.options.c.value).where(schema.options.c.name == "schema_version")
         version = int(connection.execute(query).scalar() or 0)
-        if version > schema.SCHEMA_VERSION:
+        if version != schema.SCHEMA_VERSION:
+            used = "it was used by a newer version" if version > schema.SCHEMA_VERSION else "it is of before a release"
             raise ValueError(
-                f"the database has schema version {version}, this program knows {schema.SCHEMA_VERSION}: "
-                "it was used by a newer version"
+                f"the database has schema version {version}, this program knows {schema.SCHEMA_VERSION}: {used}"
             )
         schema.metadata.create_all(connection)
         return

@@ -19,11 +19,11 @@ class Transaction:
 
     __slots__ = ("accounts", "books", "db", "fresh", "known", "lease", "now", "pages", "windows")
 
-    def __init__(self, db: SqliteConnection, lease: Lease, now: float) -> None:
+    def __init__(self, db: SqliteConnection, books: Books, lease: Lease, now: float) -> None:
         self.db = db
         self.lease = lease
         self.now = now
-        self.books = Books(db, lease.id, now)
+        self.books = books
         self.pages = WindowPages(db, now)
         self.fresh: list[str] = []
         self.known: list[str] = []

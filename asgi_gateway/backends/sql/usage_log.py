@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Row, func, select
 
 from asgi_gateway.backends.sql.database import Database
 from asgi_gateway.backends.sql.rows import charge_of
-from asgi_gateway.backends.sql.schema import charges
+from asgi_gateway.backends.sql.schema import charge_columns, charges
+from asgi_gateway.storage.ids import ledger_key
 from asgi_gateway.storage.protocols import UsageSum
 from asgi_gateway.storage.records import Charge
 
@@ -41,14 +42,24 @@ class SqlUsageLog:
         self._database = database
 
     async def find(self, request_id: str) -> Charge | None:
-        """The newest charge of a request."""
-        query = select(charges).where(COLUMNS.request_id == request_id).order_by(COLUMNS.time.desc()).limit(1)
-        row = await self._database.read(lambda connection: connection.execute(query).first())
+        """The newest charge of a request.
+
+        At once where its ledger key begins with the request's id, as the keys of the stack do; else all are looked at.
+        """
+        of_request = select(*charge_columns).where(COLUMNS.request_id == request_id)
+        newest = of_request.order_by(COLUMNS.number.desc()).limit(1)
+        key = ledger_key(request_id)  # a further one has "-" behind it, and "." comes next
+        by_key = newest.where(COLUMNS.ledger_key >= key, COLUMNS.ledger_key < key + ".")
+
+        def work(connection: Connection) -> Row[Any] | None:
+            return connection.execute(by_key).first() or connection.execute(newest).first()
+
+        row = await self._database.read(work)
         return None if row is None else charge_of(row)
 
     async def recent(self, limit: int = 100) -> Sequence[Charge]:
         """See `UsageLog.recent`."""
-        query = select(charges).order_by(COLUMNS.time.desc(), COLUMNS.ledger_key.desc()).limit(limit)
+        query = select(*charge_columns).order_by(COLUMNS.number.desc()).limit(limit)
         return await self._database.read(lambda connection: [charge_of(row) for row in connection.execute(query)])
 
     async def sums(
@@ -59,9 +70,15 @@ class SqlUsageLog:
         query = select(group, func.count(), func.sum(INPUT), func.sum(OUTPUT), func.sum(COLUMNS.charged)).group_by(
             group
         )
-        if since is not None:
-            query = query.where(COLUMNS.time >= since.timestamp())
-        rows = await self._database.read(lambda connection: list(connection.execute(query)))
+        start = None if since is None else since.timestamp()
+
+        def work(connection: Connection) -> list[Any]:
+            if start is None:
+                return list(connection.execute(query))
+            first = _first_since(connection, start)
+            return list(connection.execute(query.where(COLUMNS.number >= first, COLUMNS.time >= start)))
+
+        rows = await self._database.read(work)
         sums = [
             UsageSum(
                 name=name, requests=requests, input_tokens=int(taken), output_tokens=int(given), charged=int(charged)
@@ -69,3 +86,21 @@ class SqlUsageLog:
             for name, requests, taken, given, charged in rows
         ]
         return sorted(sums, key=lambda row: (-row.charged, row.name))
+
+
+def _first_since(connection: Connection, start: float) -> int:
+    """The number of the first charge that was settled at `start` or later.
+
+    Charges are numbered in the order of their settlement, so the place is found by halving. After a clock was set back
+    the order has a fold there, and what was counted between the two times may be left out.
+    """
+    low, high = 0, int(connection.execute(select(func.max(COLUMNS.number))).scalar() or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        here = select(COLUMNS.number, COLUMNS.time).where(COLUMNS.number >= middle).order_by(COLUMNS.number).limit(1)
+        found = connection.execute(here).first()
+        if found is None or found.time >= start:
+            high = middle
+        else:
+            low = found.number + 1
+    return low
