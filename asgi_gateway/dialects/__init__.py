@@ -22,9 +22,9 @@ from asgi_gateway.types import Headers
 
 __all__ = ["CHAT_DIALECTS", "DIALECTS", "classify", "spoken_by"]
 
-_CHAT: tuple[ChatDialect, ...] = (COHERE_CHAT, GOOGLE_GENERATE)
+_CHAT: tuple[ChatDialect, ...] = (OPENAI_CHAT, COHERE_CHAT, GOOGLE_GENERATE)
 
-_OTHERS: tuple[Dialect, ...] = (OPENAI_CHAT, OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_MODERATIONS)
+_OTHERS: tuple[Dialect, ...] = (OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_MODERATIONS)
 
 CHAT_DIALECTS: Mapping[str, ChatDialect] = MappingProxyType({dialect.name: dialect for dialect in _CHAT})
 """The dialects for chat, each of which can be converted to each other."""

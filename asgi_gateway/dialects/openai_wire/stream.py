@@ -17,7 +17,7 @@ from asgi_gateway.dialects.openai_wire.usage import usage_of
 from asgi_gateway.errors import MalformedUpstream, UpstreamError
 from asgi_gateway.storage.records import Usage
 
-__all__ = ["StreamTap", "judge_stream"]
+__all__ = ["StreamTap", "error_in", "judge_stream"]
 
 BOM = b"\xef\xbb\xbf"
 
@@ -43,7 +43,7 @@ def judge_stream(data: bytes, *, complete: bool) -> Head:
     text = data[len(BOM) :] if data.startswith(BOM) else data
     first = text.lstrip()[:1]
     if first == b"<" or (first == b"{" and complete):
-        raise _error_in(b"", _decoded(text)) or MalformedUpstream("the upstream's answer is no event stream")
+        raise error_in(b"", _decoded(text)) or MalformedUpstream("the upstream's answer is no event stream")
     for event in sse.events(text if complete else text[: sse.boundary(text)]):
         if _speaks(event):
             return Head.RELEASE
@@ -143,7 +143,7 @@ class StreamTap:
             return failed
         payload = _decoded(sse.data_of(event))
         if not failed:
-            self._failure = _error_in(event, payload)
+            self._failure = error_in(event, payload)
         usage = usage_of(_reported(payload))
         if usage is not None:
             self.usage = usage
@@ -224,7 +224,7 @@ def _decoded(data: bytes) -> dict[str, Any]:
     return payload if isinstance(payload, dict) else {}
 
 
-def _error_in(event: bytes, payload: dict[str, Any]) -> UpstreamError | None:
+def error_in(event: bytes, payload: dict[str, Any]) -> UpstreamError | None:
     """The error that an event tells of: `error` in its object, an event of that name, or llama.cpp's `error:` line."""
     if payload.get("error"):
         return error_inside(payload)
@@ -250,7 +250,7 @@ def _speaks(event: bytes) -> bool:
     if data.strip() == b"[DONE]":
         raise MalformedUpstream("the upstream's stream ended before it said anything")
     payload = _decoded(data)
-    error = _error_in(event, payload)
+    error = error_in(event, payload)
     if error is not None:
         raise error
     if not data:
