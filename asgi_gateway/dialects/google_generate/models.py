@@ -9,7 +9,8 @@ Follows https://ai.google.dev/gemini-api/docs/thinking and https://ai.google.dev
 | 2.5 Flash-Lite | budget 512 to 24 576 | yes |
 | 3 Pro | level low, high | no |
 | later Pro | level low, medium, high | no |
-| 3 Flash, Flash-Lite and later | level minimal, low, medium, high | no, minimal is the least |
+| 3 to 3.5 Flash and Flash-Lite | level minimal, low, medium, high | no, minimal is the least |
+| later ones, and those not known | level low, medium, high | no |
 | 3 Pro Image | always, without a level | no |
 | Flash Image of 3.1 | level minimal, high | no |
 | speech, 2.5 Flash Image, before 2.5 | none | |
@@ -46,6 +47,9 @@ class Abilities(Struct, frozen=True):
         return self.generation >= 3
 
 
+NEWEST_MINIMAL = 3.5
+"""The last generation whose Flash models take the level "minimal"."""
+
 _PRO: Levels = ("low", "medium", "high")
 _FLASH: Levels = ("minimal", "low", "medium", "high")
 
@@ -78,5 +82,7 @@ def abilities_of(model: str) -> Abilities:
         if name.startswith(beginning):
             return known
     if generation >= 3:
-        return Abilities(generation, True, None, False, _FLASH if "flash" in name else _PRO)
+        # Levels that a model does not know are refused: of a newer one those are taken that all have.
+        levels = _FLASH if "flash" in name and generation <= NEWEST_MINIMAL else _PRO
+        return Abilities(generation, True, None, False, levels)
     return Abilities(generation)

@@ -4,7 +4,7 @@ Also how much of a body is prompt, and the splices that are permitted.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -13,7 +13,7 @@ from asgi_gateway.canonical import Losses, Reasoning
 from asgi_gateway.dialects.contract import RequestOutline, Target
 from asgi_gateway.dialects.google_generate.spelling import camel_case
 from asgi_gateway.dialects.google_generate.thinking import write_thinking
-from asgi_gateway.dialects.json_scan import members, splice
+from asgi_gateway.dialects.json_scan import Member, members, splice
 from asgi_gateway.dialects.node import LARGEST, Node, decode_object
 from asgi_gateway.errors import InvalidRequest
 
@@ -114,6 +114,7 @@ def rewrite(
 ) -> bytes:
     """The body with a thinking configuration where it has none, and top-level fields of the channel's own.
 
+    An override may name a field inside an object that the body has: `toolConfig.includeServerSideToolInvocations`.
     The model stands in the path: one that the body names, too, is taken out when it changes.
     Raises `InvalidRequest` for a body that cannot be edited byte by byte.
     """
@@ -125,26 +126,34 @@ def rewrite(
         if reasoning is not None:
             changes.update(_thinking(body, found, reasoning, model or ""))
         for name, value in (overrides or {}).items():
-            changes[name] = None if value is None else msgspec.json.encode(value)
+            encoded = None if value is None else msgspec.json.encode(value)
+            outer, _, inner = name.partition(".")
+            if not inner:
+                changes[name] = encoded
+            elif (inside := _member(body, found, outer)) is not None:
+                changes[outer] = splice(changes.get(outer) or inside, {inner: encoded})
         return splice(body, changes, found) if changes else body
     except ValueError as wrong:
         raise InvalidRequest(f"We could not edit the JSON body of your request: {wrong}.") from wrong
 
 
-def _thinking(
-    body: bytes, found: list[tuple[str, int, int, int]], reasoning: Reasoning, model: str
-) -> dict[str, bytes | None]:
+def _thinking(body: bytes, found: Sequence[Member], reasoning: Reasoning, model: str) -> dict[str, bytes | None]:
     config = write_thinking(reasoning, model, Losses("request"))
     if config is None:
         return {}
     encoded = msgspec.json.encode(config)
-    for name, _, start, end in reversed(found):
-        if name in ("generationConfig", "generation_config"):
-            given = body[start:end]
-            if not given.startswith(b"{"):
-                return {name: b'{"thinkingConfig":' + encoded + b"}"}
-            inside = {member[0] for member in members(given)}
-            if inside & {"thinkingConfig", "thinking_config"}:
+    for name in ("generationConfig", "generation_config"):
+        given = _member(body, found, name)
+        if given is not None:
+            if {member[0] for member in members(given)} & {"thinkingConfig", "thinking_config"}:
                 return {}
             return {name: splice(given, {"thinkingConfig": encoded})}
     return {"generationConfig": b'{"thinkingConfig":' + encoded + b"}"}
+
+
+def _member(body: bytes, found: Sequence[Member], name: str) -> bytes | None:
+    """An object that the body has under a name."""
+    for known, _, start, end in reversed(found):
+        if known == name and body.startswith(b"{", start):
+            return body[start:end]
+    return None

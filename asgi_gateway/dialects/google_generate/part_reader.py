@@ -16,6 +16,7 @@ from asgi_gateway.canonical import (
     Media,
     Native,
     Part,
+    Seal,
     Text,
     Thinking,
     ToolCall,
@@ -23,7 +24,7 @@ from asgi_gateway.canonical import (
 )
 from asgi_gateway.dialects.google_generate.media import read_media
 from asgi_gateway.dialects.google_generate.names import NAME, made_id, seal_of
-from asgi_gateway.dialects.google_generate.spelling import listed
+from asgi_gateway.dialects.google_generate.spelling import with_lists
 from asgi_gateway.dialects.node import Node, plain_path
 from asgi_gateway.errors import InvalidRequest
 
@@ -52,6 +53,8 @@ class PartReader:
 
     def read(self, node: Node) -> Part | None:
         """One part; None for an empty one. What nobody knows becomes `Native`."""
+        if len(node.value) == 1 and isinstance(text := node.value.get("text"), str):  # as nearly all are
+            return Text(text) if text else None
         signature = node.text("thoughtSignature")
         part = self._known(node, signature)
         if part is None:
@@ -79,7 +82,7 @@ class PartReader:
             node.skip(*node.value)
             return Native(NAME, "contents[].parts[].thought", dict(node.value))
         if "functionCall" in node:
-            return self._call(node, signature)
+            return self._call(node, seal)
         if "functionResponse" in node:
             return self._result(node)
         media = read_media(node, self._losses)
@@ -87,7 +90,7 @@ class PartReader:
             return msgspec.structs.replace(media, seal=seal) if seal is not None else media
         return self._hosted(node)
 
-    def _call(self, node: Node, signature: str) -> ToolCall:
+    def _call(self, node: Node, seal: Seal | None) -> ToolCall:
         call = node.object("functionCall")
         assert call is not None  # the caller looked
         name = call.require_text("name")
@@ -97,12 +100,12 @@ class PartReader:
         self._calls += 1
         self._open.append((id, name))
         arguments = "" if args is None else _encode(args.value).decode()
-        return ToolCall(id=id, name=name, arguments=arguments, seal=seal_of(signature))
+        return ToolCall(id=id, name=name, arguments=arguments, seal=seal)
 
     def _result(self, node: Node) -> ToolResult:
         given = node.object("functionResponse")
         assert given is not None  # the caller looked
-        given = Node(listed(dict(given.value), "parts"), given.path)
+        given = with_lists(given, "parts")
         name = given.text("name")
         response = given.object("response")
         parts, failed = _spoken({} if response is None else response.value)

@@ -23,7 +23,7 @@ from asgi_gateway.dialects.contract import RequestOutline
 from asgi_gateway.dialects.google_generate.names import NAME
 from asgi_gateway.dialects.google_generate.part_reader import PartReader
 from asgi_gateway.dialects.google_generate.schemas import json_schema
-from asgi_gateway.dialects.google_generate.spelling import camel_case, listed
+from asgi_gateway.dialects.google_generate.spelling import camel_case, with_lists
 from asgi_gateway.dialects.google_generate.thinking import read_thinking
 from asgi_gateway.dialects.google_generate.tool_reader import read_tool_choice, read_tools
 from asgi_gateway.dialects.node import Node, decode_object, plain_path
@@ -40,8 +40,7 @@ def read_request(body: bytes, outline: RequestOutline, losses: Losses) -> ChatRe
 
     Raises `InvalidRequest` with `param` for what cannot be read.
     """
-    given = listed(camel_case(body, decode_object(body)), "contents", "tools")
-    node = Node(given)
+    node = with_lists(Node(camel_case(body, decode_object(body))), "contents", "tools")
     node.skip("model")
     turns = _turns(node, losses)
     tools = read_tools(node, losses)
@@ -80,7 +79,7 @@ def _turns(body: Node, losses: Losses) -> tuple[Turn, ...]:
     reader = PartReader(losses)
     turns: list[Turn] = []
     for given in body.objects("contents"):
-        content = Node(listed(dict(given.value), "parts"), given.path)
+        content = with_lists(given, "parts")
         role: Role = _role(content)
         parts: list[Part] = []
         for node in content.objects("parts"):
@@ -125,7 +124,7 @@ def _instructions(body: Node, losses: Losses) -> tuple[Text, ...]:
     content = body.object("systemInstruction")
     if content is None:
         return ()
-    content = Node(listed(dict(content.value), "parts"), content.path)
+    content = with_lists(content, "parts")
     content.skip("role")
     texts: list[Text] = []
     for part in content.objects("parts"):

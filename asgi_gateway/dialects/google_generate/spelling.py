@@ -6,9 +6,12 @@ it becomes a list: Google's parser allows that.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["camel_case", "listed"]
+from asgi_gateway.dialects.node import Node
+
+__all__ = ["camel_case", "listed", "with_lists"]
 
 DEEPEST = 200
 """Levels of nesting above which a request is taken as it is: nothing that Google knows lies so deep."""
@@ -36,10 +39,16 @@ def camel_case(body: bytes, value: dict[str, Any]) -> dict[str, Any]:
     return _object(value, 0) if _SNAKE.search(body) else value
 
 
-def listed(value: dict[str, Any], *names: str) -> dict[str, Any]:
+def listed(value: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     """The object with a list where one object stands for a list of one."""
     single = [name for name in names if isinstance(value.get(name), dict)]
     return {**value, **{name: [value[name]] for name in single}} if single else value
+
+
+def with_lists(node: Node, *names: str) -> Node:
+    """The same for an object that is being read."""
+    value = listed(node.value, *names)
+    return node if value is node.value else Node(value, node.path)
 
 
 def _object(value: dict[str, Any], depth: int) -> dict[str, Any]:

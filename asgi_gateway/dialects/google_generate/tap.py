@@ -30,7 +30,6 @@ EDGE = 1 << 16
 _USAGE = re.compile(rb'"usageMetadata"\s*:\s*\{')
 _TEXT = re.compile(rb'"(?:text|stringValue)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 _ENDS = re.compile(rb'"(?:finishReason|blockReason)"\s*:')
-_ERROR = re.compile(rb'\A\s*\[?\s*\{\s*"error"\s*:\s*[^\sn]')
 
 _reported = msgspec.json.Decoder(Reported)
 
@@ -207,7 +206,7 @@ class StreamTap:
         given: list[bytes] = []
         for event in sse.events(block.removeprefix(BOM)):
             data = sse.data_of(event).strip()
-            if _ERROR.match(data) is not None and (payload := _decoded(data)).get("error"):
+            if b'"error"' in data and (payload := _decoded(data)).get("error"):
                 self._failure = error_inside(payload)
                 break
             self._learned.add(event)
@@ -239,12 +238,12 @@ class PlainTap:
         """The end. Raises `MalformedUpstream` for half an answer."""
         if not self._edge.rstrip().endswith((b"}", b"]")):
             raise MalformedUpstream("the upstream's answer ended too soon")
+        self._learned.add(self._edge)
         return self._last
 
     @property
     def usage(self) -> Usage | None:
-        """The usage that the answer reports."""
-        self._learned.add(self._edge)
+        """The usage that the answer reports, once it ended."""
         return self._learned.usage
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 from asgi_gateway.canonical import FunctionTool, HostedTool, Losses, Tool, ToolChoice
 from asgi_gateway.dialects.google_generate.names import NAME
 from asgi_gateway.dialects.google_generate.schemas import json_schema
-from asgi_gateway.dialects.google_generate.spelling import listed
+from asgi_gateway.dialects.google_generate.spelling import with_lists
 from asgi_gateway.dialects.node import Node, plain_path
 
 __all__ = ["HOSTED", "read_tool_choice", "read_tools"]
@@ -31,7 +31,7 @@ def read_tools(body: Node, losses: Losses) -> tuple[Tool, ...]:
     """The tools, in order."""
     tools: list[Tool] = []
     for given in body.objects("tools"):
-        node = Node(listed(dict(given.value), "functionDeclarations"), given.path)
+        node = with_lists(given, "functionDeclarations")
         tools += [_function(declared, losses) for declared in node.objects("functionDeclarations")]
         for name, value in node.unread().items():
             domains = value.get("excludeDomains") if isinstance(value, dict) else None

@@ -75,7 +75,7 @@ def _inside(reported: Reported, prompt: int) -> tuple[int, int, int, bool]:
     """Cached, audio and image tokens of the prompt, none counted twice; and whether that took a correction."""
     given = reported.cachedContentTokenCount or 0
     cached = min(given, prompt)
-    if reported.promptTokensDetails is None:
+    if _only_text(reported.promptTokensDetails):
         return cached, 0, 0, given > prompt
     kept = reported.cacheTokensDetails
     audio = max(0, _modality(reported.promptTokensDetails, "AUDIO") - _modality(kept, "AUDIO"))
@@ -87,13 +87,17 @@ def _inside(reported: Reported, prompt: int) -> tuple[int, int, int, bool]:
 
 
 def _outside(reported: Reported, said: int) -> tuple[int, int, bool]:
-    if reported.candidatesTokensDetails is None:
+    if _only_text(reported.candidatesTokensDetails):
         return 0, 0, False
     audio = _modality(reported.candidatesTokensDetails, "AUDIO")
     image = _modality(reported.candidatesTokensDetails, "IMAGE")
     wrong = audio + image > said
     audio = min(audio, said)
     return audio, min(image, said - audio), wrong
+
+
+def _only_text(details: list[_Detail] | None) -> bool:
+    return not details or (len(details) == 1 and details[0].modality == "TEXT")
 
 
 def _modality(details: list[_Detail] | None, name: str) -> int:
