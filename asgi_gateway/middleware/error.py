@@ -15,6 +15,7 @@ from typing import ClassVar
 from asgi_gateway.dialects.sse import is_event_stream
 from asgi_gateway.errors import CallerLeft, GatewayError, ResponseAborted
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
+from asgi_gateway.middleware.answer import NotedAnswer
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["ErrorMiddleware", "refuse_socket"]
@@ -39,26 +40,17 @@ class ErrorMiddleware:
                 await self.app(scope, receive, send)
                 return
             scope = begun[0]
-        start: Message | None = None
-        last: Message | None = None
-
-        async def noting_send(message: Message) -> None:
-            nonlocal start, last
-            if start is None:
-                start = message
-            last = message
-            await send(message)
-
+        answer = NotedAnswer.of(send)
         try:
-            await self.app(scope, receive, noting_send)
+            await self.app(scope, receive, answer)
         except CallerLeft:
             return  # nobody is there to be answered
         except GatewayError as error:
-            if last is not None and _ends(last):
+            if answer.last is not None and _ends(answer.last):
                 logger.warning("request %s failed after its answer: %s", Exchange.of(scope).request_id, error)
                 return
             try:
-                await _render(scope, send, error, start)
+                await _render(scope, send, error, answer.start)
             except OSError:
                 return  # ASGI spec 2.4: the caller has disconnected
 

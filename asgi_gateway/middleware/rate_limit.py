@@ -9,22 +9,38 @@ charged; an unanswered request gives `successes` back.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from asgi_gateway.config.settings import RateLimit
 from asgi_gateway.errors import RateLimited, ServiceUnavailable
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
+from asgi_gateway.middleware.answer import NotedAnswer
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.pricing import settle_usage
 from asgi_gateway.policies.windows import parse_rate
 from asgi_gateway.storage.protocols import Admission, Hit, Refusal, Slot, Windows
 from asgi_gateway.storage.records import Outcome
-from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
+from asgi_gateway.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["RateLimitMiddleware"]
 
 logger = logging.getLogger("asgi_gateway")
+
+
+KEPT = 10_000
+"""Subjects of one rule whose keys are kept, so that they need not be made for each request."""
+
+
+class _Counted(Struct, frozen=True):
+    """What one subject of a rule takes with every request, and the keys of what is corrected, "" where nothing is."""
+
+    hits: tuple[Hit, ...]
+    slots: tuple[Slot, ...]
+    successes: str
+    tokens: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,7 @@ class _Limit:
     requests: tuple[int, float] | None
     successes: tuple[int, float] | None
     tokens: tuple[int, float] | None
+    kept: dict[object, _Counted] = field(default_factory=dict)
 
 
 class RateLimitMiddleware:
@@ -59,49 +76,47 @@ class RateLimitMiddleware:
         if exchange is None:
             await enter(self, self.app, scope, receive, send)
             return
-        hits, slots = self._wanted(exchange)
-        if not hits and not slots:
+        hits, slots, counted = self._wanted(exchange)
+        if not counted:
             await self.app(scope, receive, send)
             return
         verdict = await self.windows.acquire(hits, slots)
         if isinstance(verdict, Refusal):
             raise _refused(verdict)
-        answered = False
-
-        async def noting_send(message: Message) -> None:
-            nonlocal answered
-            answered = answered or message.get("status", 500) < 400 or message["type"] == "websocket.accept"
-            await send(message)
-
+        answer = NotedAnswer.of(send)
         try:
-            await self.app(scope, receive, noting_send)
+            await self.app(scope, receive, answer)
         finally:
-            await self._give_back(verdict, exchange, answered=answered)
+            await self._give_back(verdict, exchange, counted, answered=answer.good)
 
-    def _wanted(self, exchange: Exchange) -> tuple[list[Hit], list[Slot]]:
+    def _wanted(self, exchange: Exchange) -> "tuple[list[Hit], list[Slot], list[_Counted]]":
+        """What this request takes, and by which rules."""
         hits: list[Hit] = []
         slots: list[Slot] = []
+        found: list[_Counted] = []
         for limit in self._limits:
-            key = _key(limit, exchange)
-            if key is None:
+            subject = _subject(limit.rule, exchange)
+            if subject is None:
                 continue
-            if limit.requests is not None:
-                hits.append(Hit(key + ":requests", limit.requests[0], limit.requests[1]))
-            if limit.successes is not None:
-                hits.append(Hit(key + ":successes", limit.successes[0], limit.successes[1]))
+            counted = limit.kept.get(subject)
+            if counted is None:
+                counted = _keep(limit, subject)
+            found.append(counted)
+            hits += counted.hits
+            slots += counted.slots
             if limit.tokens is not None:
-                hits.append(Hit(key + ":tokens", limit.tokens[0], limit.tokens[1], _tokens_expected(exchange)))
-            if limit.rule.concurrency:
-                slots.append(Slot(key, limit.rule.concurrency))
-        return hits, slots
+                hits.append(Hit(counted.tokens, limit.tokens[0], limit.tokens[1], _tokens_expected(exchange)))
+        return hits, slots, found
 
-    async def _give_back(self, admission: Admission, exchange: Exchange, *, answered: bool) -> None:
+    async def _give_back(
+        self, admission: Admission, exchange: Exchange, found: "list[_Counted]", *, answered: bool
+    ) -> None:
         costs: dict[str, int] = {}
-        for hit in admission.hits:
-            if hit.key.endswith(":successes") and not answered:
-                costs[hit.key] = 0
-            elif hit.key.endswith(":tokens"):
-                costs[hit.key] = _tokens_used(exchange)
+        for counted in found:
+            if counted.successes and not answered:
+                costs[counted.successes] = 0
+            if counted.tokens:
+                costs[counted.tokens] = _tokens_used(exchange)
         try:
             if costs:
                 await self.windows.correct(admission, costs)
@@ -119,25 +134,44 @@ def _read(index: int, rule: RateLimit) -> _Limit:
     return _Limit(rule, f"rule{index}:{rule.per}", rate(rule.requests), rate(rule.successes), rate(rule.tokens))
 
 
-def _key(limit: _Limit, exchange: Exchange) -> str | None:
-    """Under what this request is counted by a rule; None when the rule is not about it."""
-    rule, caller, model = limit.rule, exchange.caller, exchange.model
+def _keep(limit: _Limit, subject: object) -> _Counted:
+    key = f"{limit.name}:{subject}"
+    hits = []
+    if limit.requests is not None:
+        hits.append(Hit(key + ":requests", *limit.requests))
+    if limit.successes is not None:
+        hits.append(Hit(key + ":successes", *limit.successes))
+    concurrency = limit.rule.concurrency
+    counted = _Counted(
+        hits=tuple(hits),
+        slots=(Slot(key, concurrency),) if concurrency else (),
+        successes=key + ":successes" if limit.successes is not None else "",
+        tokens=key + ":tokens" if limit.tokens is not None else "",
+    )
+    if len(limit.kept) >= KEPT:
+        limit.kept.clear()
+    limit.kept[subject] = counted
+    return counted
+
+
+def _subject(rule: RateLimit, exchange: Exchange) -> object | None:
+    """Whose requests a rule counts this one among; None when the rule is not about it."""
+    caller, model = exchange.caller, exchange.model
     if rule.groups and (caller is None or caller.group not in rule.groups):
         return None
     if rule.models and (model is None or model.resolved not in rule.models):
         return None
     match rule.per:
         case "token":
-            subject: Mapping[str, object] | object = caller.token.id if caller is not None and caller.token else None
+            return caller.token.id if caller is not None and caller.token else None
         case "user":
-            subject = caller.user.id if caller is not None else None
+            return caller.user.id if caller is not None else None
         case "group":
-            subject = caller.group if caller is not None else None
+            return caller.group if caller is not None else None
         case "model":
-            subject = model.resolved if model is not None else None
+            return model.resolved if model is not None else None
         case "address":
-            subject = exchange.address or None
-    return None if subject is None else f"{limit.name}:{subject}"
+            return exchange.address or None
 
 
 def _tokens_expected(exchange: Exchange) -> int:

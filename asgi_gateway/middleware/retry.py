@@ -15,10 +15,11 @@ from typing import ClassVar, Protocol
 from asgi_gateway.departure import Departure
 from asgi_gateway.errors import GatewayError, NoChannelAvailable, UpstreamError
 from asgi_gateway.exchange import SCOPE_KEY, Attempt, Exchange
+from asgi_gateway.middleware.answer import NotedAnswer
 from asgi_gateway.middleware.body import behind, replay
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.retry import RetryPolicy
-from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
+from asgi_gateway.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["Decision", "RetryMiddleware"]
 
@@ -52,13 +53,7 @@ class RetryMiddleware:
         if exchange is None:
             await enter(self, self.app, scope, receive, send)
             return
-        released = False
-
-        async def noting_send(message: Message) -> None:
-            nonlocal released
-            released = True
-            await send(message)
-
+        answer = NotedAnswer.of(send)
         body = exchange.body
         final = body is None and scope["type"] == "http"
         failure: GatewayError | None = None
@@ -68,13 +63,13 @@ class RetryMiddleware:
             began = perf_counter()
             tried, exchange.route = exchange.route, None
             try:
-                await self.app(scope, receive if body is None else replay(body, receive), noting_send)
+                await self.app(scope, receive if body is None else replay(body, receive), answer)
             except GatewayError as error:
                 if failure is not None and isinstance(error, NoChannelAvailable) and exchange.route is None:
                     exchange.route = tried
                     raise failure from error  # nothing is left to try: the last real error says more
                 _note(exchange, began, error)
-                delay = None if released or final else self.policy.decide(error, number)
+                delay = None if answer.start is not None or final else self.policy.decide(error, number)
                 if delay is None:
                     raise
                 failure = error

@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol
 
 from asgi_gateway.errors import CallerLeft
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
+from asgi_gateway.middleware.answer import NotedAnswer
 from asgi_gateway.storage.ids import new_request_id
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -71,27 +72,12 @@ class TelemetryMiddleware:
             scope, exchange = begun
         exchange.request_id = new_request_id()
         exchange.client_id = _client_id(scope)
-        headers = _id_headers(exchange)
-
-        async def identifying_send(message: Message) -> None:
-            if exchange.status == 0 and "status" in message:
-                exchange.status = message["status"]
-                exchange.first_byte = perf_counter() - exchange.started
-                message = {**message, "headers": [*message.get("headers", ()), *headers, *_route_headers(exchange)]}
-            elif exchange.status == 0 and message["type"] == "websocket.accept":
-                exchange.status = 101
-                exchange.first_byte = perf_counter() - exchange.started
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
-            elif exchange.status == 0 and message["type"] == "websocket.close":
-                exchange.status = 403  # what a server makes of a close before it accepted
-            await send(message)
-
         metrics = self.metrics
         if metrics is not None:
             metrics.began()
         unanswered = CLIENT_CLOSED  # who returns without an answer had nobody left to answer
         try:
-            await self.app(scope, receive, identifying_send)
+            await self.app(scope, receive, _IdentifiedAnswer(exchange, send))
         except (CallerLeft, CancelledError):
             raise
         except BaseException:  # a programming error, on its way to the host's own handler
@@ -115,6 +101,40 @@ class TelemetryMiddleware:
                 if self.metrics is not None:
                     self.metrics.dropped()
                 logger.exception("the access log failed")
+
+
+class _IdentifiedAnswer(NotedAnswer):
+    """Notes the answer's status in the exchange, and adds the headers that name the request."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange, send: Send) -> None:
+        super().__init__(send)
+        self._exchange = exchange
+
+    async def __call__(self, message: Message) -> None:
+        if self._exchange.status == 0:
+            message = self._identified(message)
+        if self.start is None or "status" in message:
+            self.start = message
+        self.last = message
+        await self.send(message)
+
+    def _identified(self, message: Message) -> Message:
+        """The message with which the answer may begin."""
+        exchange = self._exchange
+        status = message.get("status", 0)
+        accepted = message["type"] == "websocket.accept"
+        if not status and not accepted:
+            if message["type"] == "websocket.close":
+                exchange.status = 403  # what a server makes of a close before it accepted
+            return message
+        exchange.status = status or 101
+        exchange.first_byte = perf_counter() - exchange.started
+        headers = [*message.get("headers", ()), *_id_headers(exchange)]
+        if not accepted:
+            headers += _route_headers(exchange)
+        return {**message, "headers": headers}
 
 
 def access_record(scope: Scope, exchange: Exchange, seconds: float) -> dict[str, object]:
