@@ -11,6 +11,7 @@ assert dialect.name == "openai_chat"
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from asgi_gateway.dialects.bedrock_converse import BEDROCK_CONVERSE
 from asgi_gateway.dialects.cohere_chat import COHERE_CHAT
 from asgi_gateway.dialects.contract import ChatDialect, Dialect, Operation
 from asgi_gateway.dialects.google_generate import GOOGLE_GENERATE
@@ -22,7 +23,7 @@ from asgi_gateway.types import Headers
 
 __all__ = ["CHAT_DIALECTS", "DIALECTS", "classify", "spoken_by"]
 
-_CHAT: tuple[ChatDialect, ...] = (OPENAI_CHAT, COHERE_CHAT, GOOGLE_GENERATE)
+_CHAT: tuple[ChatDialect, ...] = (OPENAI_CHAT, COHERE_CHAT, GOOGLE_GENERATE, BEDROCK_CONVERSE)
 
 _OTHERS: tuple[Dialect, ...] = (OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_MODERATIONS)
 

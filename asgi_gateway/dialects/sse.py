@@ -17,21 +17,33 @@ from collections.abc import Iterator
 
 from asgi_gateway.types import Headers
 
-__all__ = ["PING", "boundary", "data_of", "ending", "events", "field_of", "is_event_stream"]
+__all__ = ["PING", "boundary", "data_of", "ending", "events", "field_of", "is_event_stream", "takes_comments"]
 
 PING = b": ping\n\n"
 """A comment that keeps a silent stream open: clients skip it. It stands between events, never inside one."""
+
+AMAZONS = b"application/vnd.amazon.eventstream"
 
 _BLANK = re.compile(rb"\n\r?\n")
 _EMPTY = re.compile(rb"[\r\n]+")
 
 
 def is_event_stream(headers: Headers) -> bool:
-    """Whether an answer with these headers is an event stream. Media types have no case (RFC 9110, 8.3.1)."""
+    """Whether an answer with these headers is an event stream, Amazon's binary ones among them.
+
+    Media types have no case (RFC 9110, 8.3.1).
+    """
     for name, value in headers:
         if name == b"content-type":
-            return value[:17].lower() == b"text/event-stream"
+            return value[:17].lower() == b"text/event-stream" or value[:34].lower() == AMAZONS
     return False
+
+
+def takes_comments(headers: Headers) -> bool:
+    """Whether an answer with these headers is an event stream in which a comment may stand: no binary one."""
+    return is_event_stream(headers) and not any(
+        name == b"content-type" and value[:34].lower() == AMAZONS for name, value in headers
+    )
 
 
 def boundary(data: bytes | bytearray, start: int = 0) -> int:

@@ -9,7 +9,7 @@ import asyncio
 
 from asgi_gateway.departure import Departure
 from asgi_gateway.dialects.contract import Dialect, Head
-from asgi_gateway.dialects.sse import PING, is_event_stream
+from asgi_gateway.dialects.sse import PING, is_event_stream, takes_comments
 from asgi_gateway.errors import MalformedUpstream, UpstreamTimeout
 from asgi_gateway.relay.transport import UpstreamRequest, UpstreamResponse
 from asgi_gateway.types import Send
@@ -59,7 +59,7 @@ class Delivery:
         self._limit = head_limit
         _check_coding(response)
         self._stream = is_event_stream(response.headers)
-        self._ping = ping if self._stream and request.stream else 0.0
+        self._ping = ping if ping and request.stream and takes_comments(response.headers) else 0.0
         self._started = False
         self._held = True
         self._tail = b""

@@ -57,6 +57,7 @@ def test_dialects_are_found_by_their_own_names() -> None:
     """And say whether a stream can be asked for its usage."""
     assert {name: dialect.stream_usage for name, dialect in DIALECTS.items()} == {
         "cohere_chat": False,
+        "bedrock_converse": False,
         "google_generate": False,
         "openai_chat": True,
         "openai_completions": True,
