@@ -42,7 +42,7 @@ def answer_blocks(part: Part, losses: Losses) -> list[Json]:
         case Thinking():
             return [write_thinking(part)] if part.text or part.seal is not None else []
         case ToolCall():
-            given = {"input": part.arguments} if part.custom else tool_input(part.arguments, losses)
+            given = tool_input(part, losses)
             call = {"toolUse": {"toolUseId": tool_use_id(part.id), "name": part.name, "input": given}}
             return [call] if part.seal is None else [write_sealed_call(part.seal, tool_use_id(part.id)), call]
         case Media() | HostedCall() | HostedResult() | ToolResult() | Native():

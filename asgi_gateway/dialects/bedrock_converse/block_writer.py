@@ -38,8 +38,12 @@ def cache_point(mark: CacheMark) -> Json:
     return {"cachePoint": point}
 
 
-def tool_input(arguments: str, losses: Losses) -> Any:
-    """A call's arguments as an object; what is none is put into one, under `arguments`."""
+def tool_input(call: ToolCall, losses: Losses) -> Any:
+    """A call's arguments as an object: a free text stands under `input`, what is no object under `arguments`."""
+    arguments = call.arguments
+    if call.custom:
+        losses.approximated("tool_calls[].custom")
+        return {"input": arguments}
     try:
         value = msgspec.json.decode(arguments) if arguments.strip() else {}
     except (ValueError, RecursionError):
@@ -156,12 +160,7 @@ class BlockWriter:
 
     def _call(self, call: ToolCall) -> list[Json]:
         self.called[call.name] = None
-        given: Any
-        if call.custom:
-            self._losses.approximated("messages[].tool_calls[].custom")
-            given = {"input": call.arguments}
-        else:
-            given = tool_input(call.arguments, self._losses)
+        given = tool_input(call, self._losses)
         return self.marked(
             {"toolUse": {"toolUseId": tool_use_id(call.id), "name": call.name, "input": given}}, call.cache
         )

@@ -86,7 +86,7 @@ def _write_source(media: Media) -> tuple[Json, str]:
     source = media.source
     match source:
         case Inline():
-            return {"bytes": source.data}, source.media_type
+            return {"bytes": _standard(source.data)}, source.media_type
         case PlainText():
             return {"bytes": b64encode(source.text.encode()).decode()}, "text/plain"
         case Remote():
@@ -101,6 +101,13 @@ def _write_source(media: Media) -> tuple[Json, str]:
             return {"s3Location": place}, source.media_type or _guess(media.kind, place["uri"])
         case _:
             assert_never(source)
+
+
+def _standard(data: str) -> str:
+    """Base64 of the standard alphabet, padded: Google's is often the other one, which Bedrock refuses."""
+    if "-" in data or "_" in data:
+        data = data.replace("-", "+").replace("_", "/")
+    return data + "=" * (-len(data) % 4)
 
 
 def _format(kind: MediaKind, media_type: str) -> str:

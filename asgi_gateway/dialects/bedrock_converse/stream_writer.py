@@ -63,6 +63,7 @@ class StreamWriter:
         "_begun",
         "_call",
         "_context",
+        "_free",
         "_id",
         "_kind",
         "_late",
@@ -77,7 +78,7 @@ class StreamWriter:
     def __init__(self, context: AnswerContext) -> None:
         self._context = context
         self._order = InOrder()
-        self._started = False
+        self._started = self._free = False
         self._tier = ""
         self._number = -1
         self._kind = self._id = ""
@@ -120,7 +121,9 @@ class StreamWriter:
                 return self._delta(b'{"reasoningContent":{"text":%b}}' % _encode(event.text))
             case ToolCallDelta():
                 waiting = self._release() if self._call is not None else b""
-                return waiting + self._delta(b'{"toolUse":{"input":%b}}' % _encode(event.arguments))
+                # A free text is the one member of an object: what is between its quotes is written piece by piece.
+                text = _encode(event.arguments)[1:-1].decode() if self._free else event.arguments
+                return waiting + self._input(text)
             case _:
                 return self._rarer(event)
 
@@ -176,10 +179,21 @@ class StreamWriter:
         self._number += 1
         self._begun = True
         start = {"toolUse": {"toolUseId": tool_use_id(call.id), "name": call.name}}
-        return _event("contentBlockStart", {"contentBlockIndex": self._number, "start": start})
+        begun = _event("contentBlockStart", {"contentBlockIndex": self._number, "start": start})
+        self._free = call.custom
+        if call.custom:
+            self._context.losses.approximated("tool_calls[].custom")
+            begun += self._input('{"input":"')
+        return begun
+
+    def _input(self, text: str) -> bytes:
+        return self._delta(b'{"toolUse":{"input":%b}}' % _encode(text))
 
     def _close(self) -> bytes:
         given = self._release() if self._call is not None else b""
+        if self._free:
+            given += self._input('"}')
+            self._free = False
         if not self._begun:  # an empty text: its number is free again
             self._number -= 1
             return b""

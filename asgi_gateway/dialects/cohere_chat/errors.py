@@ -67,7 +67,7 @@ def write_error(error: GatewayError) -> bytes:
 
 def write_error_event(error: GatewayError) -> bytes:
     """An error as the last event of a stream; no `[DONE]` follows it."""
-    delta = {"error": error.message, "finish_reason": "ERROR"}
+    delta = {"error": error.message, "finish_reason": "ERROR", "usage": {}}
     data = json.dumps({"type": "message-end", "delta": delta}, separators=(",", ":")).encode()
     return b"event: message-end\ndata: " + data + b"\n\n"
 

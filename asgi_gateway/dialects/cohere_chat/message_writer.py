@@ -31,9 +31,17 @@ from asgi_gateway.dialects.cohere_chat.citations import NAME, write_citations
 from asgi_gateway.dialects.cohere_chat.thinking import thinks
 from asgi_gateway.errors import InvalidRequest
 
-__all__ = ["MessageWriter"]
+__all__ = ["MessageWriter", "write_arguments"]
 
 Json = dict[str, Any]
+
+
+def write_arguments(call: ToolCall, losses: Losses) -> str:
+    """The arguments of a call as JSON text; a free text stands under `input`."""
+    if call.custom:
+        losses.approximated("tool_calls[].custom")
+        return msgspec.json.encode({"input": call.arguments}).decode()
+    return call.arguments or "{}"
 
 
 class MessageWriter:
@@ -46,14 +54,17 @@ class MessageWriter:
 
     def messages(self) -> list[Json]:
         """All of them, instructions first."""
-        request, written = self._request, []
+        request = self._request
+        written: list[Json] = []
         if request.instructions:
             written.append(self._spoken(Turn("system", request.instructions)))
-        for turn in request.turns:
+        for turn in _joined(request.turns):
             if turn.name:
                 self._losses.dropped("messages[].name")
             if turn.role == "assistant":
-                written.append(self._assistant(turn))
+                message = self._assistant(turn)
+                if len(message) > 1:  # there is something in it
+                    written.append(message)
                 continue
             results = [part for part in turn.parts if isinstance(part, ToolResult)]
             written += self._results(results)
@@ -91,7 +102,7 @@ class MessageWriter:
         message: Json = {"role": "assistant"}
         if plan:
             message["tool_plan"] = "\n".join(plan)
-        if content or not calls:
+        if content:
             message["content"] = _alone(content)
         if calls:
             message["tool_calls"] = [self._call(call) for call in calls]
@@ -100,12 +111,9 @@ class MessageWriter:
         return message
 
     def _call(self, call: ToolCall) -> Json:
-        arguments = call.arguments or "{}"
-        if call.custom:
-            self._losses.approximated("messages[].tool_calls[].custom")
-            arguments = msgspec.json.encode({"input": call.arguments}).decode()
         self._note_cache(call.cache is not None)
-        return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+        function = {"name": call.name, "arguments": write_arguments(call, self._losses)}
+        return {"id": call.id, "type": "function", "function": function}
 
     def _content(self, part: Part) -> Json | None:
         """One content of a message; None: the format has no place for it, which is noted."""
@@ -192,6 +200,22 @@ class MessageWriter:
     def _note_cache(self, marked: bool) -> None:
         if marked:
             self._losses.dropped("cache_control")
+
+
+def _joined(turns: Iterable[Turn]) -> list[Turn]:
+    """Turns of the assistant in a row are one when a call stands in the first: results must follow their calls."""
+    joined: list[Turn] = []
+    for turn in turns:
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and last.role == turn.role == "assistant"
+            and any(isinstance(part, ToolCall) for part in last.parts)
+        ):
+            joined[-1] = Turn("assistant", (*last.parts, *turn.parts), last.name)
+        else:
+            joined.append(turn)
+    return joined
 
 
 def _alone(content: list[Json]) -> Any:

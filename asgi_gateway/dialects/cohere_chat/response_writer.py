@@ -20,6 +20,7 @@ from asgi_gateway.canonical import (
     ToolResult,
 )
 from asgi_gateway.dialects.cohere_chat.citations import write_citations
+from asgi_gateway.dialects.cohere_chat.message_writer import write_arguments
 from asgi_gateway.dialects.cohere_chat.reasons import write_reason
 from asgi_gateway.dialects.cohere_chat.usage import write_usage
 from asgi_gateway.dialects.contract import AnswerContext
@@ -41,9 +42,8 @@ def write_response(response: ChatResponse, context: AnswerContext) -> bytes:
         "id": response.started.id or context.id,
         "finish_reason": write_reason(choice.stopped, losses),
         "message": _message(choice, losses),
+        "usage": write_usage(response.usage),
     }
-    if response.usage is not None:
-        answer["usage"] = write_usage(response.usage)
     if choice.logprobs is not None:
         answer["logprobs"] = [write_logprobs(token, losses) for token in choice.logprobs]
     return _encoder.encode(answer)
@@ -90,7 +90,7 @@ def _message(choice: Choice, losses: Losses) -> Json:
                     content.append({"type": "thinking", "thinking": part.text})
             case ToolCall():
                 _note_seal(part.seal is not None, losses)
-                function = {"name": part.name, "arguments": part.arguments or "{}"}
+                function = {"name": part.name, "arguments": write_arguments(part, losses)}
                 calls.append({"id": part.id, "type": "function", "function": function})
             case Media() | HostedCall() | HostedResult() | ToolResult() | Native():
                 note_unshown(part, losses)

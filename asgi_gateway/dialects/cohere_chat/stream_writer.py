@@ -6,6 +6,8 @@ from typing import Any, assert_never
 import msgspec
 
 from asgi_gateway.canonical import (
+    ChatResponse,
+    Choice,
     Citation,
     CitationGiven,
     Event,
@@ -27,6 +29,7 @@ from asgi_gateway.canonical import (
     ToolCallDelta,
     Usage,
     UsageReported,
+    unfold,
 )
 from asgi_gateway.dialects.cohere_chat.citations import write_citations
 from asgi_gateway.dialects.cohere_chat.reasons import write_reason
@@ -53,10 +56,12 @@ class StreamWriter:
         "_citations",
         "_contents",
         "_context",
+        "_free",
         "_kind",
         "_number",
         "_order",
         "_pending",
+        "_said",
         "_started",
         "_stopped",
         "_text",
@@ -66,7 +71,7 @@ class StreamWriter:
     def __init__(self, context: AnswerContext) -> None:
         self._context = context
         self._order = InOrder()
-        self._started = False
+        self._started = self._said = self._free = False
         self._contents = self._calls = self._citations = 0
         self._kind = ""
         self._number = 0
@@ -84,9 +89,7 @@ class StreamWriter:
         losses = self._context.losses
         if self._order.dropped_choices:
             losses.dropped("choices")
-        delta: dict[str, Any] = {"finish_reason": write_reason(self._stopped, losses)}
-        if self._usage is not None:
-            delta["usage"] = write_usage(self._usage)
+        delta = {"finish_reason": write_reason(self._stopped, losses), "usage": write_usage(self._usage)}
         begun = b"" if self._started else self._start("")
         return begun + _event("message-end", {"delta": delta}) + DONE
 
@@ -99,16 +102,16 @@ class StreamWriter:
                     b'{"message":{"content":{"text":%b}}}}\n\n' % (self._number, _encode(event.text))
                 )
             case ThinkingDelta():
+                begun = self._begin_thinking() if self._kind == "waiting" else b""
                 return (
-                    b'event: content-delta\ndata: {"type":"content-delta","index":%d,"delta":'
+                    begun + b'event: content-delta\ndata: {"type":"content-delta","index":%d,"delta":'
                     b'{"message":{"content":{"thinking":%b}}}}\n\n' % (self._number, _encode(event.text))
                 )
             case ToolCallDelta():
-                return (
-                    b'event: tool-call-delta\ndata: {"type":"tool-call-delta","index":%d,"delta":'
-                    b'{"message":{"tool_calls":{"function":{"arguments":%b}}}}}\n\n'
-                    % (self._number, _encode(event.arguments))
-                )
+                self._said = True
+                # A free text is the one member of an object: what is between its quotes is written piece by piece.
+                arguments = _encode(_encode(event.arguments)[1:-1].decode() if self._free else event.arguments)
+                return self._arguments(arguments)
             case _:
                 return self._rarer(event)
 
@@ -147,21 +150,45 @@ class StreamWriter:
         self._kind = event.kind
         if event.kind == "tool_call":
             self._number, self._calls = self._calls, self._calls + 1
-            call = {"id": event.id, "type": "function", "function": {"name": event.name, "arguments": ""}}
+            self._said, self._free = False, event.custom
+            if event.custom:
+                self._context.losses.approximated("tool_calls[].custom")
+            begun = '{"input":"' if event.custom else ""
+            call = {"id": event.id, "type": "function", "function": {"name": event.name, "arguments": begun}}
             return _event("tool-call-start", {"index": self._number, "delta": {"message": {"tool_calls": call}}})
+        if event.kind == "thinking":  # it may be a seal alone, which has no place here
+            self._kind = "waiting"
+            return b""
         if event.kind == "refusal":
             self._context.losses.approximated("refusal")
-        kind = "thinking" if event.kind == "thinking" else "text"
         self._text.clear()
+        return self._begin("text")
+
+    def _begin_thinking(self) -> bytes:
+        self._kind = "thinking"
+        return self._begin("thinking")
+
+    def _begin(self, kind: str) -> bytes:
         self._number, self._contents = self._contents, self._contents + 1
         return _event(
             "content-start", {"index": self._number, "delta": {"message": {"content": {"type": kind, kind: ""}}}}
         )
 
     def _close(self) -> bytes:
+        if self._kind == "waiting":
+            return b""
         if self._kind == "tool_call":
-            return _event("tool-call-end", {"index": self._number})
+            rest = b""
+            if self._free or not self._said:  # Cohere's own streams have nothing for no arguments, which is no JSON
+                rest = self._arguments(_encode('"}' if self._free else "{}"))
+            return rest + _event("tool-call-end", {"index": self._number})
         return self._cited() + _event("content-end", {"index": self._number})
+
+    def _arguments(self, text: bytes) -> bytes:
+        return (
+            b'event: tool-call-delta\ndata: {"type":"tool-call-delta","index":%d,"delta":'
+            b'{"message":{"tool_calls":{"function":{"arguments":%b}}}}}\n\n' % (self._number, text)
+        )
 
     def _cited(self) -> bytes:
         """The citations that came since the last text: those of one place are one to Cohere."""
@@ -187,19 +214,8 @@ class StreamWriter:
 
     def _whole(self, event: PartGiven) -> bytes:
         part = event.part
-        match part:
-            case Text() | Refusal():
-                opened = self._open(PartOpened(event.index, "text"))
-                return opened + self._write(TextDelta(event.index, part.text)) + self._close()
-            case Thinking():
-                if not part.text:  # a seal alone, which has no place here
-                    self._context.losses.dropped("signature")
-                    return b""
-                opened = self._open(PartOpened(event.index, "thinking"))
-                return opened + self._write(ThinkingDelta(event.index, part.text)) + self._close()
-            case ToolCall():
-                opened = self._open(PartOpened(event.index, "tool_call", id=part.id, name=part.name))
-                return opened + self._write(ToolCallDelta(event.index, part.arguments)) + self._close()
-            case _:
-                note_unshown(part, self._context.losses)
-                return b""
+        if isinstance(part, Text | Refusal | Thinking | ToolCall):
+            events = unfold(ChatResponse(choices=(Choice(parts=(part,)),)))
+            return b"".join([self._write(one) for one in events if not isinstance(one, Started)])
+        note_unshown(part, self._context.losses)
+        return b""

@@ -47,8 +47,10 @@ def usage_of(reported: Any) -> Usage | None:
     )
 
 
-def write_usage(usage: Usage) -> dict[str, Any]:
-    """The usage object of an answer."""
+def write_usage(usage: Usage | None) -> dict[str, Any]:
+    """The usage object of an answer, which must be there: it is empty when nothing is known."""
+    if usage is None:
+        return {}
     total_in, total_out = usage.total_input, usage.total_output
     tokens: dict[str, int] = {"input_tokens": total_in, "output_tokens": total_out}
     if usage.reasoning:
