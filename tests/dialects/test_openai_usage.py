@@ -70,7 +70,7 @@ from asgi_gateway.storage.records import Usage
                 "total_tokens": 53,
                 "completion_tokens_details": {"reasoning_tokens": 11},
             },
-            Usage(input=43, reasoning=10),
+            Usage(input=43, reasoning=10, inconsistent=True),
         ),
         # embeddings, and Voyage's with a total alone
         ({"prompt_tokens": 8, "total_tokens": 8}, Usage(input=8)),

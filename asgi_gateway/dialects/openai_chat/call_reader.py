@@ -61,8 +61,8 @@ class CallReader:
         """The index of the call that came last."""
         return None if self._last is None else self._last.index
 
-    def take(self, value: Any, position: int, size: int, events: list[Event]) -> None:
-        """One of a delta's `tool_calls`, at its place among so many."""
+    def take(self, value: Any, events: list[Event]) -> None:
+        """One of a delta's `tool_calls`."""
         if not isinstance(value, dict):
             self._losses.dropped("choices[].delta.tool_calls")
             return
@@ -74,7 +74,7 @@ class CallReader:
         else:
             is_custom = False
         id, name = value.get("id"), inner.get("name")
-        call = self._call_of(value.get("index"), id if isinstance(id, str) else "", bool(name), position, size)
+        call = self._call_of(value.get("index"), id if isinstance(id, str) else "", bool(name))
         if isinstance(name, str) and name and not call.name:
             call.name, call.custom = name, is_custom
         seal = google_seal(value)
@@ -95,7 +95,7 @@ class CallReader:
         self._last = call
         self._say(call, function.get("arguments"), events)
 
-    def _call_of(self, key: Any, id: str, named: bool, position: int, size: int) -> _Call:
+    def _call_of(self, key: Any, id: str, named: bool) -> _Call:
         if not isinstance(key, int):
             if id in self._calls or not self._calls or id or named:
                 key = id or f"#{len(self._calls)}"

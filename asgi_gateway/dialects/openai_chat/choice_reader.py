@@ -33,7 +33,7 @@ from asgi_gateway.dialects.openai_chat.call_reader import CallReader
 from asgi_gateway.dialects.openai_chat.citations import citation_of
 from asgi_gateway.dialects.openai_chat.content import DIALECT, image_of, mistral_thinking
 from asgi_gateway.dialects.openai_chat.logprobs import LogprobsReader
-from asgi_gateway.dialects.openai_chat.reasoning_details import google_seal, seal_in, text_in, thinking_in
+from asgi_gateway.dialects.openai_chat.reasoning_details import Thought, google_seal, seal_in, text_in, thinking_in
 from asgi_gateway.dialects.openai_chat.spoken import SpokenAudio
 
 __all__ = ["ChoiceReader", "Count"]
@@ -81,13 +81,13 @@ class ChoiceReader:
         "_audio",
         "_calls",
         "_count",
-        "_id",
         "_index",
-        "_key",
         "_kind",
         "_logprobs",
         "_losses",
+        "_pieces",
         "_thought",
+        "_told",
         "finish",
         "number",
         "refused",
@@ -104,9 +104,9 @@ class ChoiceReader:
         self._losses = losses
         self._kind: OpenKind | None = None
         self._index = 0
-        self._id = ""
-        self._key: Any = None
-        self._thought: list[str] = []
+        self._thought = Thought()
+        self._pieces: list[str] = []
+        self._told = False  # the thought was repeated or sealed: it is whole, what comes next is another
         self._calls = CallReader(number, count.take, losses)
         self._audio: SpokenAudio | None = None
         self._logprobs: LogprobsReader | None = None
@@ -158,8 +158,8 @@ class ChoiceReader:
         self._media(delta, events)
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
-            for position, call in enumerate(calls):
-                self._calls.take(call, position, len(calls), events)
+            for call in calls:
+                self._calls.take(call, events)
         function = delta.get("function_call")
         if isinstance(function, dict):
             self._calls.legacy(function, events)
@@ -171,7 +171,9 @@ class ChoiceReader:
     def _open(self, kind: OpenKind, events: list[Event], id: str = "") -> None:
         if self._kind is not None:
             self.close(events)
-        self._kind, self._index, self._id, self._key = kind, self._count.take(), id, None
+        self._kind, self._index = kind, self._count.take()
+        if kind == "thinking":
+            self._thought, self._pieces, self._told = Thought(id=id), [], False
         events.append(PartOpened(self._index, kind, self.number, id))
 
     def _say(self, kind: OpenKind, text: str, events: list[Event]) -> None:
@@ -206,47 +208,46 @@ class ChoiceReader:
             self._give(Native(DIALECT, f"content[].{kind}", item), events)
 
     def _thought_delta(self, text: str, events: list[Event]) -> None:
-        if self._kind != "thinking":
-            self._thought.clear()
+        if self._kind != "thinking" or self._told:
             self._open("thinking", events)
-        self._thought.append(text)
+        self._pieces.append(text)
         events.append(ThinkingDelta(self._index, text))
 
     def _think(self, delta: dict[str, Any], events: list[Event]) -> None:
         """Thinking: its text may stand in two places, of which one is read."""
         details, text = delta.get("reasoning_details"), _reasoning_text(delta)
-        told = False
         if isinstance(details, list):
             for detail in details:
-                if isinstance(detail, dict):
-                    told |= self._detail(detail, text, events)
-                else:
-                    self._losses.dropped("choices[].delta.reasoning_details")
-        if text and not told:
+                if not isinstance(detail, dict):
+                    self._losses.dropped("reasoning_details")
+                elif self._detail(detail, text, events):
+                    text = ""
+        if text:
             self._thought_delta(text, events)
 
     def _detail(self, detail: dict[str, Any], beside: str, events: list[Event]) -> bool:
-        """One detail. Says whether its text was taken, so that the same text beside it is not."""
+        """One detail. Says whether it has the text that stands beside it: that is not read twice.
+
+        A detail that repeats all that a part has said, with nothing beside it, ends the part: so this dialect's own
+        writer tells a seal.
+        """
         found, text = seal_in(detail), text_in(detail)
+        seal = None if found is None else found[0]
         id = detail.get("id")
         id = id if isinstance(id, str) else ""
         if found is not None and self._calls.seal(found[0], found[1] or id, events, surely=bool(found[1])):
             return False
-        repeated = bool(text) and not beside and self._kind == "thinking" and text == "".join(self._thought)
-        key = detail.get("index")
-        other = key is not None and self._key is not None and key != self._key
-        if self._kind != "thinking" or (not repeated and (other or (id and id != self._id))):
-            self._thought.clear()
+        is_open = self._kind == "thinking"
+        repeated = is_open and bool(text) and not beside and text == "".join(self._pieces)
+        if not repeated and not (is_open and self._thought.goes_on(detail, text, seal)):
             self._open("thinking", events, id)
-        if key is not None:
-            self._key = key
+        self._thought.add(detail, "", seal)
         if text and not repeated:
+            self._told = False
             self._thought_delta(text, events)
-        elif beside and not text and detail.get("type") != "reasoning.encrypted":
-            self._thought_delta(beside, events)
-            text = beside
-        if found is not None:
-            events.append(SignatureDelta(self._index, found[0]))
+        self._told = repeated or (seal is not None and not beside)
+        if seal is not None:
+            events.append(SignatureDelta(self._index, seal))
         return bool(text)
 
     def _seal(self, seal: Seal, events: list[Event]) -> None:

@@ -10,9 +10,9 @@
 | pause, malformed_tool_call, other | "stop", noted as approximated |
 """
 
-from asgi_gateway.canonical import Losses, StopReason
+from asgi_gateway.canonical import Losses, Stopped, StopReason
 
-__all__ = ["finish_reason"]
+__all__ = ["finish_reason", "note_stop"]
 
 _REASONS: dict[StopReason, str] = {
     "stop": "stop",
@@ -35,3 +35,11 @@ def finish_reason(reason: StopReason, *, called: bool, refused: bool, legacy: bo
         losses.approximated("finish_reason")
         return "stop"
     return word
+
+
+def note_stop(stopped: Stopped, losses: Losses) -> None:
+    """Note what a `finish_reason` does not say: which sequence was met, and the provider's explanations."""
+    if stopped.sequence:
+        losses.dropped("stop_sequence")
+    if stopped.details is not None:
+        losses.dropped("stop_details")

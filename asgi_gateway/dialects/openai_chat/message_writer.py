@@ -190,8 +190,10 @@ class MessageWriter:
         if not sealed:
             return
         if self._details and all(part.seal is not None and self._takes(part.seal) for part in sealed):
-            listed = [detail for index, part in enumerate(thoughts) for detail in details_of(part, index)]
-            message["reasoning_details"] = listed
+            details: list[dict[str, Any]] = []
+            for part in thoughts:
+                details += details_of(part, len(details))
+            message["reasoning_details"] = details
         else:
             self._losses.dropped("thinking.signature")
 

@@ -2,7 +2,7 @@
 
 Follows https://openrouter.ai/docs/use-cases/reasoning-tokens (a detail is `reasoning.text` with `text` and
 `signature`, `reasoning.summary` with `summary`, or `reasoning.encrypted` with `data`; `format` says whose it is, `id`
-which tool call or item, and details of one `index` belong together) and
+which tool call or item; details of one `index` belong together) and
 https://ai.google.dev/gemini-api/docs/openai#thought-signatures (`extra_content.google.thought_signature`).
 
 A seal whose maker has no `format` there stands wrapped (`canonical.wrap`) in `data`, with the format "unknown".
@@ -11,9 +11,11 @@ A seal whose maker has no `format` there stands wrapped (`canonical.wrap`) in `d
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from asgi_gateway.canonical import Losses, Seal, Thinking, unwrap, wrap
 
-__all__ = ["call_detail", "details_of", "google_content", "google_seal", "seal_in", "thinking_in"]
+__all__ = ["Thought", "call_detail", "details_of", "google_content", "google_seal", "seal_in", "text_in", "thinking_in"]
 
 Detail = Mapping[str, Any]
 
@@ -30,6 +32,9 @@ _FORMATS = {
     "openai": "openai-responses-v1",
     "xai": "xai-responses-v1",
 }
+_APART = ("openai-responses-v1", "azure-openai-responses-v1", "xai-responses-v1")
+"""Formats whose details have the summary and what is encrypted apart."""
+
 UNKNOWN = "unknown"
 
 
@@ -62,33 +67,65 @@ def text_in(detail: Detail) -> str:
     return ""
 
 
+class Thought(Struct):
+    """A thinking part that is being put together from details."""
+
+    text: str = ""
+    seal: Seal | None = None
+    id: str = ""
+    index: Any = None
+    format: Any = None
+
+    def goes_on(self, detail: Detail, text: str, seal: Seal | None) -> bool:
+        """Whether a further detail is of this part.
+
+        It is when it has the same index or id; so is the seal that follows a summary, which OpenAI's models give apart.
+        """
+        index, id = detail.get("index"), detail.get("id")
+        if index is None or self.index is None or index == self.index or (id and id == self.id):
+            return True
+        alone = seal is not None and not text and self.seal is None
+        return alone and detail.get("format") == self.format in _APART and not (id and self.id)
+
+    def add(self, detail: Detail, text: str, seal: Seal | None) -> None:
+        """Take a further detail of this part."""
+        self.text += text
+        self.seal = seal or self.seal
+        id, index = detail.get("id"), detail.get("index")
+        if isinstance(id, str):
+            self.id = id or self.id
+        self.index = self.index if index is None else index
+        self.format = detail.get("format") or self.format
+
+
 def details_of(thinking: Thinking, index: int) -> list[dict[str, Any]]:
-    """One thinking part as details of one index."""
-    seal, format = thinking.seal, UNKNOWN
-    detail: dict[str, Any]
-    if seal is not None:
-        format = _FORMATS.get(seal.maker, UNKNOWN)
-    if seal is not None and seal.kind == "signature" and seal.maker in _FORMATS:
-        detail = {"type": "reasoning.text", "text": thinking.text, "signature": seal.data}
-        return [_completed(detail, thinking.id, format, index)]
-    details = []
-    if thinking.text:
-        if seal is not None and seal.maker in ("openai", "xai"):
-            detail = {"type": "reasoning.summary", "summary": thinking.text}
-        else:
-            detail = {"type": "reasoning.text", "text": thinking.text}
-        details.append(_completed(detail, "" if seal is not None else thinking.id, format, index))
-    if seal is not None:
-        detail = {"type": "reasoning.encrypted", "data": seal.data if seal.maker in _FORMATS else wrap(seal)}
-        details.append(_completed(detail, thinking.id, format, index))
+    """One thinking part as details, the first of this index: each has its own, for clients join what shares one."""
+    seal, text = thinking.seal, thinking.text
+    if seal is None:
+        return [_completed({"type": "reasoning.text", "text": text}, thinking.id, UNKNOWN, index)]
+    format = _FORMATS.get(seal.maker, UNKNOWN)
+    if seal.kind == "signature" and format != UNKNOWN:
+        signed = {"type": "reasoning.text", "text": text, "signature": seal.data}
+        return [_completed(signed, thinking.id, format, index)]
+    details: list[dict[str, Any]] = []
+    if text and format in _APART:
+        details.append(_completed({"type": "reasoning.summary", "summary": text}, thinking.id, format, index))
+    elif text:
+        signed = {"type": "reasoning.text", "text": text, "signature": wrap(seal)}
+        return [_completed(signed, thinking.id, UNKNOWN, index)]
+    # Of one maker a signature and an encrypted text are told apart by the field alone: the odd one is wrapped.
+    plain = format in _APART and seal.kind == "encrypted"
+    plain = plain or (format == _FORMATS["anthropic"] and seal.kind == "redacted")
+    data = seal.data if plain else wrap(seal)
+    details.append(_completed({"type": "reasoning.encrypted", "data": data}, thinking.id, format, index + len(details)))
     return details
 
 
 def call_detail(seal: Seal, call: str, index: int) -> dict[str, Any]:
     """The seal of a tool call as a detail."""
-    data = seal.data if seal.maker == "google" else wrap(seal, call)
-    format = _FORMATS["google"] if seal.maker == "google" else UNKNOWN
-    return _completed({"type": "reasoning.encrypted", "data": data}, call, format, index)
+    plain = seal.maker == "google" and seal.kind == "signature"
+    detail = {"type": "reasoning.encrypted", "data": seal.data if plain else wrap(seal, call)}
+    return _completed(detail, call, _FORMATS.get(seal.maker, UNKNOWN), index)
 
 
 def _completed(detail: dict[str, Any], id: str, format: str, index: int) -> dict[str, Any]:
@@ -121,25 +158,21 @@ def thinking_in(
     not repeat is thinking without a seal. A seal without a text takes the text when no other detail has one.
     """
     known, seals = set(calls), dict[str, Seal]()
-    grouped: dict[Any, Thinking] = {}
-    for number, detail in enumerate(details):
+    thoughts: list[Thought] = []
+    for detail in details:
         if not isinstance(detail, dict):
-            losses.dropped("messages[].reasoning_details")
+            losses.dropped("reasoning_details")
             continue
-        found = seal_in(detail)
-        id = str(detail.get("id") or "")
-        call = found[1] or id if found is not None else ""
-        if found is not None and call in known:
-            seals[call] = found[0]
+        found, said = seal_in(detail), text_in(detail)
+        seal = None if found is None else found[0]
+        call = (found[1] or str(detail.get("id"))) if found is not None else ""
+        if seal is not None and call in known:
+            seals[call] = seal
             continue
-        key = detail.get("index")
-        if not isinstance(key, int):
-            key = f"#{number}"
-        before = grouped.get(key, Thinking())
-        grouped[key] = Thinking(
-            before.text + text_in(detail), found[0] if found is not None else before.seal, id or before.id
-        )
-    return _merged(text, list(grouped.values())), seals
+        if not thoughts or detail.get("index") is None or not thoughts[-1].goes_on(detail, said, seal):
+            thoughts.append(Thought())
+        thoughts[-1].add(detail, said, seal)
+    return _merged(text, [Thinking(thought.text, thought.seal, thought.id) for thought in thoughts]), seals
 
 
 def _merged(text: str, parts: list[Thinking]) -> list[Thinking]:

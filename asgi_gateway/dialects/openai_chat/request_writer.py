@@ -36,6 +36,15 @@ REFUSED_BY_REASONING = (
 )
 """What OpenAI's reasoning models refuse: https://platform.openai.com/docs/guides/reasoning."""
 
+OF_MISTRAL = frozenset(
+    {
+        *("model", "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"),
+        *("max_tokens", "temperature", "top_p", "stop", "random_seed", "n", "presence_penalty", "frequency_penalty"),
+        *("metadata", "prompt_cache_key"),
+    }
+)
+"""What Mistral's own server takes: it refuses all else (https://docs.mistral.ai/api). It always tells the usage."""
+
 DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 """Leaving these out changes nothing."""
 
@@ -46,7 +55,7 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     marks = Marks(family, losses)
     body: dict[str, Any] = {"model": request.model}
     body["messages"] = MessageWriter(request, family, marks, losses).messages()
-    body.update(write_tools(request, marks, losses))
+    body.update(write_tools(request, family, marks, losses))
     if request.output is not None:
         body["response_format"] = _format(request.output, losses)
     if request.reasoning is not None:
@@ -56,10 +65,14 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
         sampling = _without_refused(sampling, request, family, losses)
     body.update(sampling)
     body.update(_wishes(request, family))
+    if family.name == "mistral" and not family.routed:
+        for name in body.keys() - OF_MISTRAL:
+            losses.dropped(name)
+            del body[name]
     body.update(request.own_extras(DIALECT, losses))
     if request.stream:
         body["stream"] = True
-        if request.wants_usage:
+        if request.wants_usage and not (family.name == "mistral" and not family.routed):
             body["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(body)
 
@@ -82,7 +95,7 @@ def _sampling(sampling: Sampling, family: Family, losses: Losses) -> dict[str, A
         "top_logprobs": sampling.top_logprobs,
     }
     fields = {name: value for name, value in stated.items() if value is not None}
-    if family.is_openai or of_mistral:
+    if family.is_openai:
         for name in ("top_k", "min_p"):
             if fields.pop(name, None) is not None:
                 losses.dropped(name)

@@ -19,6 +19,7 @@ from asgi_gateway.canonical import (
     Native,
     Part,
     Refusal,
+    Stopped,
     Text,
     Thinking,
     ToolCall,
@@ -27,7 +28,7 @@ from asgi_gateway.canonical import (
 from asgi_gateway.dialects.contract import AnswerContext
 from asgi_gateway.dialects.openai_chat.citations import annotation_of
 from asgi_gateway.dialects.openai_chat.content import DIALECT
-from asgi_gateway.dialects.openai_chat.finish import finish_reason
+from asgi_gateway.dialects.openai_chat.finish import finish_reason, note_stop
 from asgi_gateway.dialects.openai_chat.logprobs import logprobs_out
 from asgi_gateway.dialects.openai_chat.media import image_out
 from asgi_gateway.dialects.openai_chat.reasoning_details import call_detail, details_of, google_content
@@ -66,7 +67,8 @@ def _choice(number: int, choice: Choice, context: AnswerContext, *, legacy: bool
     message = _Message(context, legacy=legacy)
     for part in choice.parts:
         message.add(part)
-    reason = choice.stopped.reason if choice.stopped is not None else "stop"
+    stopped = choice.stopped if choice.stopped is not None else Stopped("stop")
+    note_stop(stopped, context.losses)
     called = "tool_calls" in message.fields or "function_call" in message.fields
     refused = message.fields["refusal"] is not None
     return {
@@ -74,7 +76,11 @@ def _choice(number: int, choice: Choice, context: AnswerContext, *, legacy: bool
         "message": message.whole(),
         "logprobs": None if choice.logprobs is None else logprobs_out(choice.logprobs),
         "finish_reason": finish_reason(
-            reason, called=called, refused=refused, legacy="function_call" in message.fields, losses=context.losses
+            stopped.reason,
+            called=called,
+            refused=refused,
+            legacy="function_call" in message.fields,
+            losses=context.losses,
         ),
     }
 
@@ -169,19 +175,19 @@ class _Message:
         text = "".join(part.text for part in self._thinking)
         if text:
             self.fields["reasoning_content"] = text
-        details = sealed_details(self._thinking, self._calls)
+        details = _sealed_details(self._thinking, self._calls)
         if details:
             self.fields["reasoning_details"] = details
         return self.fields
 
 
-def sealed_details(thinking: Sequence[Thinking], calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    """`reasoning_details` where anything is sealed or has an id; else none."""
+def _sealed_details(thinking: Sequence[Thinking], calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    """`reasoning_details` where anything is sealed or has an id, or thoughts must be told apart; else none."""
     details: list[dict[str, Any]] = []
     if any(part.seal is not None or part.id for part in thinking) or len(thinking) > 1:
-        for index, part in enumerate(thinking):
-            details += details_of(part, index)
-    for number, call in enumerate(calls, len(thinking)):
+        for part in thinking:
+            details += details_of(part, len(details))
+    for call in calls:
         if call.seal is not None and call.seal.maker != "google":
-            details.append(call_detail(call.seal, call.id, number))
+            details.append(call_detail(call.seal, call.id, len(details)))
     return details

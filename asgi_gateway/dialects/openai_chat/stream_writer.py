@@ -44,7 +44,7 @@ from asgi_gateway.canonical import (
 from asgi_gateway.dialects.contract import AnswerContext
 from asgi_gateway.dialects.openai_chat.citations import annotation_of
 from asgi_gateway.dialects.openai_chat.content import DIALECT
-from asgi_gateway.dialects.openai_chat.finish import finish_reason
+from asgi_gateway.dialects.openai_chat.finish import finish_reason, note_stop
 from asgi_gateway.dialects.openai_chat.logprobs import logprobs_out
 from asgi_gateway.dialects.openai_chat.media import image_out
 from asgi_gateway.dialects.openai_chat.reasoning_details import call_detail, details_of, google_content
@@ -63,11 +63,24 @@ _encode = msgspec.json.Encoder().encode
 class _Choice:
     """What a choice has said so far."""
 
-    __slots__ = ("calls", "function", "images", "length", "number", "refused", "stopped", "thoughts")
+    __slots__ = (
+        "annotations",
+        "calls",
+        "details",
+        "function",
+        "images",
+        "length",
+        "number",
+        "refused",
+        "stopped",
+        "thoughts",
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.annotations: list[dict[str, Any]] = []
         self.calls = 0
+        self.details = 0
         self.function = False
         self.images = 0
         self.length = 0
@@ -224,16 +237,22 @@ class ChatStreamWriter:
                 assert_never(event.kind)
 
     def _open_thought(self, part: _Open, given: list[bytes]) -> None:
-        """Tell a second thought from the first, or name one that has an id."""
-        details: list[dict[str, Any]] = []
+        """Tell a second thought from the first, and name one that has an id."""
         if part.place and not (before := part.choice.thoughts[part.place - 1]).detailed:
-            before.detailed = True
-            details += details_of(Thinking("".join(before.pieces)), before.place)
-        detail: dict[str, Any] = {"type": "reasoning.text", "text": ""}
+            self._detail(before, given)
         if part.id:
-            detail["id"] = part.id
-        details.append({**detail, "format": None, "index": part.place})
-        self._say(part.choice, {"reasoning_details": details}, given)
+            detail = {"type": "reasoning.text", "text": "", "id": part.id, "format": None}
+            self._details(part.choice, [{**detail, "index": part.choice.details}], given)
+
+    def _detail(self, part: _Open, given: list[bytes]) -> None:
+        """Tell a thought as a whole, its seal included."""
+        part.detailed = True
+        thinking = Thinking("".join(part.pieces), part.seal, part.id)
+        self._details(part.choice, details_of(thinking, part.choice.details), given)
+
+    def _details(self, choice: _Choice, details: list[dict[str, Any]], given: list[bytes]) -> None:
+        choice.details += len(details)
+        self._say(choice, {"reasoning_details": details}, given)
 
     def _open_call(self, part: _Open, given: list[bytes]) -> None:
         opened, choice = part.opened, part.choice
@@ -274,28 +293,24 @@ class ChatStreamWriter:
         if part.opened.kind == "tool_call" and not part.argued and not part.opened.custom:
             self._arguments(part, "{}", given)  # nothing is no JSON, and clients read it as that
         if part.citations:
-            self._annotate(part, given)
+            self._annotate(part)
         if seal is None:
             return
         if part.opened.kind == "thinking":
-            part.detailed = True
-            details = details_of(Thinking("".join(part.pieces), seal, part.id), part.place)
-            self._say(choice, {"reasoning_details": details}, given)
+            self._detail(part, given)
         elif part.opened.kind == "tool_call":
             if seal.maker != "google":
-                detail = call_detail(seal, part.id, len(choice.thoughts) + part.place)
-                self._say(choice, {"reasoning_details": [detail]}, given)
+                self._details(choice, [call_detail(seal, part.id, choice.details)], given)
         elif seal.maker == "google":
             self._say(choice, {"extra_content": google_content(seal)}, given)
         else:
             self._context.losses.dropped("signature")
 
-    def _annotate(self, part: _Open, given: list[bytes]) -> None:
+    def _annotate(self, part: _Open) -> None:
+        """Keep the sources of a text for the choice's end: clients join lists, but not of what has no index."""
         end, losses = part.choice.length, self._context.losses
         found = [annotation_of(citation, part.start, end, losses) for citation in part.citations]
-        annotations = [annotation for annotation in found if annotation is not None]
-        if annotations:
-            self._say(part.choice, {"annotations": annotations}, given)
+        part.choice.annotations += [annotation for annotation in found if annotation is not None]
 
     def _logprobs(self, event: LogprobsGiven, given: list[bytes]) -> None:
         choice = self._open[event.index].choice
@@ -339,6 +354,9 @@ class ChatStreamWriter:
     def _stopped(self, event: Stopped, given: list[bytes]) -> None:
         choice = self._choice(event.choice, given)
         choice.stopped = True
+        note_stop(event, self._context.losses)
+        if choice.annotations:
+            self._say(choice, {"annotations": choice.annotations}, given)
         word = finish_reason(
             event.reason,
             called=choice.calls > 0,

@@ -19,6 +19,7 @@ from asgi_gateway.canonical import (
 from asgi_gateway.dialects.node import Node
 from asgi_gateway.dialects.openai_chat.content import DIALECT, cache_mark, note_unread
 from asgi_gateway.dialects.openai_chat.marks import Marks
+from asgi_gateway.dialects.openai_wire.families import Family
 from asgi_gateway.errors import InvalidRequest
 
 __all__ = ["LEGACY", "is_legacy", "read_choice", "read_tools", "write_tools"]
@@ -143,37 +144,42 @@ def _named(node: Node) -> str:
     return node.text("type") if node.text("type") not in ("function", "custom") else ""
 
 
-def write_tools(request: ChatRequest, marks: Marks, losses: Losses) -> Iterator[tuple[str, Any]]:
+def write_tools(request: ChatRequest, family: Family, marks: Marks, losses: Losses) -> Iterator[tuple[str, Any]]:
     """The members of a request that speak of tools. Raises `InvalidRequest` for a hosted tool that is not there."""
     tools: list[Any] = []
     functions: list[Any] = []
-    search: Mapping[str, Any] | None = None
-    for tool in request.tools:
+    for tool in _given(request, family, losses):
         match tool:
             case FunctionTool():
+                function = _function_out(tool, losses)
                 if tool.dialect == LEGACY:
-                    functions.append(_function_out(tool, losses))
+                    functions.append(function)
                 else:
-                    tools.append(
-                        marks.marked({"type": "function", "function": _function_out(tool, losses)}, tool.cache)
-                    )
+                    tools.append(marks.marked({"type": "function", "function": function}, tool.cache))
             case CustomTool():
                 tools.append({"type": "custom", "custom": _custom_out(tool)})
             case HostedTool():
                 native = _hosted_out(tool, losses)
                 if SEARCH in native:
-                    search = native[SEARCH]
+                    yield SEARCH, native[SEARCH]
                 else:
                     tools.append(native)
             case _:
                 assert_never(tool)
     yield from ((name, value) for name, value in (("tools", tools), ("functions", functions)) if value)
-    if search is not None:
-        yield SEARCH, search
     if tools or functions:
-        yield from _choice_out(request, legacy=not tools)
+        yield from _choice_out(request, family, legacy=not tools)
     elif request.tool_choice is not None and request.tool_choice.mode not in ("auto", "none"):
         losses.dropped("tool_choice")
+
+
+def _given(request: ChatRequest, family: Family, losses: Losses) -> Sequence[Tool]:
+    """The tools to be given. Look-alikes have no `allowed_tools`: they get those that are allowed, and no other."""
+    choice = request.tool_choice
+    if choice is None or choice.mode != "allowed" or family.is_openai:
+        return request.tools
+    losses.approximated("tool_choice")
+    return [tool for tool in request.tools if isinstance(tool, HostedTool) or tool.name in choice.names]
 
 
 def _function_out(tool: FunctionTool, losses: Losses) -> dict[str, Any]:
@@ -221,7 +227,7 @@ def _hosted_out(tool: HostedTool, losses: Losses) -> Mapping[str, Any]:
     return {SEARCH: options}
 
 
-def _choice_out(request: ChatRequest, *, legacy: bool) -> Iterator[tuple[str, Any]]:
+def _choice_out(request: ChatRequest, family: Family, *, legacy: bool) -> Iterator[tuple[str, Any]]:
     choice = request.tool_choice
     if choice is not None and legacy:
         if choice.mode == "tool":
@@ -237,6 +243,9 @@ def _choice_out(request: ChatRequest, *, legacy: bool) -> Iterator[tuple[str, An
                 yield "tool_choice", _reference(choice.names[0], kinds)
             case "allowed":
                 mode = "required" if choice.required else "auto"
+                if not family.is_openai:
+                    yield "tool_choice", mode
+                    return
                 listed = {"mode": mode, "tools": _references(choice.names, kinds)}
                 yield "tool_choice", {"type": "allowed_tools", "allowed_tools": listed}
             case _:

@@ -71,7 +71,7 @@ def ordinary_usage(reported: OrdinaryUsage) -> Usage | None:
         reasoning, audio_out, image_out = outside.reasoning_tokens, outside.audio_tokens, outside.image_tokens
     uncached = prompt - cached - written - audio_in - image_in
     plain = completion - reasoning - audio_out - image_out
-    if uncached < 0 or plain < 0 or (reasoning and reported.total_tokens == prompt + completion + reasoning):
+    if uncached < 0 or plain < 0 or reported.total_tokens != prompt + completion:
         return None
     return Usage(
         input=uncached,

@@ -17,6 +17,7 @@ def usage_of(reported: Any) -> Usage | None:
     """The usage that an answer reports; None when it reports none, which differs from zero.
 
     Every kind is zero or more, and the kinds of one direction add up to its total, whatever the details say.
+    Where the details or the total say otherwise, the usage is marked as inconsistent.
     """
     if not isinstance(reported, dict):
         return None
@@ -40,6 +41,11 @@ def usage_of(reported: Any) -> Usage | None:
     written = _first(inside, "cache_write_tokens", "cached_creation_tokens") or 0
     audio_in, image_in = _first(inside, "audio_tokens") or 0, _first(inside, "image_tokens") or 0
     audio_out, image_out = _first(outside, "audio_tokens") or 0, _first(outside, "image_tokens") or 0
+    doubtful = (
+        cached + written + audio_in + image_in > prompt
+        or reasoning + audio_out + image_out > completion
+        or (total is not None and total != prompt + completion)
+    )
     uncached, (cached, written, audio_in, image_in) = _split(prompt, cached, written, audio_in, image_in)
     plain, (reasoning, audio_out, image_out) = _split(completion, reasoning, audio_out, image_out)
     return Usage(
@@ -52,6 +58,7 @@ def usage_of(reported: Any) -> Usage | None:
         reasoning=reasoning,
         audio_output=audio_out,
         image_output=image_out,
+        inconsistent=doubtful,
     )
 
 
