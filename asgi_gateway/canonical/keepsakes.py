@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from asgi_gateway.canonical.events import (
     Event,
+    LogprobsGiven,
     PartClosed,
     PartGiven,
     PartOpened,
@@ -105,6 +106,9 @@ class Keeper:
                     else:
                         self._calls[event.index].late.append(event)
                         continue
+                case LogprobsGiven() if event.index in self._calls and not self._calls[event.index].released:
+                    self._calls[event.index].late.append(event)
+                    continue
                 case PartOpened(kind="thinking"):
                     self._texts[event.index] = []
                     self._sealed[event.index] = Thinking("", None, event.id)

@@ -153,9 +153,10 @@ def _events_of(part: Part, index: int, choice: int) -> Iterator[e.Event]:
             seal = part.seal
         case ToolCall():
             yield e.PartOpened(index, "tool_call", choice, part.id, part.name, part.custom)
+            if part.seal is not None:  # before the arguments: who renames sealed calls must know it by then
+                yield e.SignatureDelta(index, part.seal)
             if part.arguments:
                 yield e.ToolCallDelta(index, part.arguments)
-            seal = part.seal
         case _:
             yield e.PartGiven(index, part, choice)
             return

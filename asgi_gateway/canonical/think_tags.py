@@ -18,8 +18,11 @@ from enum import Enum
 import msgspec
 
 from asgi_gateway.canonical.events import (
+    CitationGiven,
     Event,
     Failed,
+    LogprobsGiven,
+    OpenKind,
     PartClosed,
     PartGiven,
     PartOpened,
@@ -28,10 +31,14 @@ from asgi_gateway.canonical.events import (
     Stopped,
     TextDelta,
     ThinkingDelta,
+    ToolCallDelta,
     UsageReported,
 )
 
 __all__ = ["TagsToThinking", "ThinkingToText"]
+
+_Inside = TextDelta | ThinkingDelta | SignatureDelta | ToolCallDelta | CitationGiven | LogprobsGiven | PartClosed
+"""What has an index."""
 
 OPEN = "<think>"
 CLOSE = "</think>"
@@ -40,7 +47,8 @@ CLOSE = "</think>"
 class ThinkingToText:
     """Puts each thinking text into the content: `<think>`, a line, the text, a line, `</think>`, a line.
 
-    It becomes a text part of its own, in front of what it led to. Seals go: content has no place for them.
+    It becomes a text part of its own, in front of what it led to. Seals and probabilities go: content has
+    no place for them.
     Thinking without a text (encrypted, redacted) disappears.
     """
 
@@ -64,7 +72,7 @@ class ThinkingToText:
                         given.append(TextDelta(event.index, f"{OPEN}\n{event.text}"))
                     else:
                         given.append(TextDelta(event.index, event.text))
-                case SignatureDelta() if event.index in self._open:
+                case SignatureDelta() | LogprobsGiven() if event.index in self._open:
                     pass
                 case PartClosed() if event.index in self._open:
                     if self._open.pop(event.index) is None:
@@ -113,7 +121,11 @@ class TagsToThinking:
                 case Started() | UsageReported() | Failed():
                     given.append(event)
                 case _:
-                    given.append(msgspec.structs.replace(event, index=self._indexes[event.index]))
+                    split = self._split_of(event.index)
+                    if split is not None and split.stage is _Stage.BEGINNING:
+                        split.waiting.append(event)  # its part is not opened yet
+                    else:
+                        given.append(msgspec.structs.replace(event, index=self._indexes[event.index]))
         return given
 
     def _new(self) -> int:
@@ -148,14 +160,21 @@ class TagsToThinking:
         begun = split.held.lstrip()
         if len(begun) < len(OPEN) and OPEN.startswith(begun):
             return
-        index, choice = self._indexes[split.opened.index], split.opened.choice
         if begun.startswith(OPEN):
             split.stage = _Stage.THINKING
             split.held = begun[len(OPEN) :]
-            given.append(PartOpened(index, "thinking", choice))
+            self._open(split, "thinking", given)
         else:
             split.stage = _Stage.DONE
-            given += [PartOpened(index, "text", choice), TextDelta(index, split.held)]
+            self._open(split, "text", given)
+            given.append(TextDelta(self._indexes[split.opened.index], split.held))
+
+    def _open(self, split: "_Split", kind: OpenKind, given: list[Event]) -> None:
+        """Open the part as what it is, and give out what came for it before that was known."""
+        index = self._indexes[split.opened.index]
+        given.append(PartOpened(index, kind, split.opened.choice))
+        given += [msgspec.structs.replace(event, index=index) for event in split.waiting]
+        split.waiting.clear()
 
     def _think(self, split: "_Split", given: list[Event]) -> None:
         """Give out the thought so far; what may belong to the end's tag, or is white space before it, waits."""
@@ -186,7 +205,7 @@ class TagsToThinking:
         if split.stage is _Stage.THINKING and split.held.rstrip():
             given.append(ThinkingDelta(index, split.held.rstrip()))
         elif split.stage is _Stage.BEGINNING:
-            given.append(PartOpened(index, "text", split.opened.choice))
+            self._open(split, "text", given)
             if split.held:
                 given.append(TextDelta(index, split.held))
         split.stage = _Stage.DONE
@@ -202,10 +221,11 @@ class _Stage(Enum):
 class _Split:
     """The first text of a choice."""
 
-    __slots__ = ("begun", "held", "opened", "stage")
+    __slots__ = ("begun", "held", "opened", "stage", "waiting")
 
     def __init__(self, opened: PartOpened) -> None:
         self.opened = opened
         self.held = ""
         self.stage = _Stage.BEGINNING
         self.begun = False
+        self.waiting: list[_Inside] = []
