@@ -111,7 +111,8 @@ class AnswerReader:
                 if call is None:
                     reader.text(part.text or "", thought=part.thought, signature=part.thought_signature, out=out)
                 else:
-                    args = None if call.args is None else msgspec.json.format(bytes(call.args), indent=-1)
+                    given = bytes(call.args)
+                    args = msgspec.json.format(given, indent=-1) if given and given != b"null" else None
                     reader.call(call.name, call.id, args, part.thought_signature, out)
         if candidate.finish_reason:
             reader.reason = name_of(candidate.finish_reason)

@@ -14,11 +14,11 @@ __all__ = ["Answer", "Candidate", "Content", "FunctionCall", "Piece", "usual"]
 
 
 class FunctionCall(msgspec.Struct, forbid_unknown_fields=True):
-    """A whole call; `args` as they stand on the wire."""
+    """A whole call; `args` as they stand on the wire, empty for none."""
 
     name: str
     id: str = ""
-    args: msgspec.Raw | None = None
+    args: msgspec.Raw = msgspec.Raw()
 
 
 class Piece(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):

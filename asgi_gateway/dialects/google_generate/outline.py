@@ -33,6 +33,9 @@ _DATA = re.compile(rb'"data"\s*:\s*"([^"\\]*+)')
 _Limit = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
 
 
+NOT_GIVEN = msgspec.Raw()
+
+
 class _Config(msgspec.Struct, rename="camel"):
     max_output_tokens: _Limit | None = None
     candidate_count: Annotated[int, msgspec.Meta(ge=1, le=MOST_CHOICES)] | None = None
@@ -43,7 +46,7 @@ class _Ordinary(msgspec.Struct):
 
     contents: msgspec.Raw
     generationConfig: _Config | None = None  # noqa: N815 (a field of Google's)
-    generation_config: msgspec.Raw | None = None
+    generation_config: msgspec.Raw = NOT_GIVEN
 
 
 _ordinary = msgspec.json.Decoder(_Ordinary)
@@ -61,7 +64,7 @@ def outline(body: bytes, target: Target) -> RequestOutline:
     except (ValueError, RecursionError):
         return _by_members(body, model, stream=stream, framing=framing)
     contents = memoryview(ordinary.contents)
-    if contents.nbytes < 16 or contents[0] != ord("[") or ordinary.generation_config is not None:
+    if contents.nbytes < 16 or contents[0] != ord("[") or ordinary.generation_config is not NOT_GIVEN:
         return _by_members(body, model, stream=stream, framing=framing)
     config = ordinary.generationConfig
     return RequestOutline(
