@@ -46,6 +46,14 @@ def details(**counts: int) -> list[dict[str, Any]]:
             ),
         ),
         (
+            {"promptTokenCount": 9, "promptTokensDetails": [{"modality": 1, "tokenCount": 9}], "totalTokenCount": 9},
+            Usage(input=9),
+        ),
+        (
+            {"promptTokenCount": 9, "promptTokensDetails": [{"modality": 4, "tokenCount": 9}], "totalTokenCount": 9},
+            Usage(audio_input=9),
+        ),
+        (
             {"promptTokenCount": 9, "promptTokensDetails": details(VIDEO=5, DOCUMENT=4), "totalTokenCount": 9},
             Usage(input=9),
         ),

@@ -181,7 +181,8 @@ def hosted_part(part: dict[str, Any], made: str, ran: str) -> HostedCall | Hoste
             return HostedResult(
                 call_id=id or ran, tool="code_execution", parts=shown, failed=failed, dialect=NAME, native=part
             )
-        tool = TOOL_TYPES.get(inner.get("toolType", ""), str(inner.get("toolType", "")).lower())
+        named = str(inner.get("toolType", ""))
+        tool = TOOL_TYPES.get(named, named.lower())
         if kind == "toolCall":
             arguments = inner.get("args") or {}
             return HostedCall(

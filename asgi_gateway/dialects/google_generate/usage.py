@@ -15,11 +15,14 @@ __all__ = ["Reported", "usage_of", "write_usage"]
 
 LARGEST = 1 << 40
 
+_NUMBERS = {"IMAGE": 2, "AUDIO": 4}
+
 _Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 
 
 class _Detail(msgspec.Struct):
-    modality: str = ""
+    modality: str | int = ""
+    """A name; older versions of Vertex send numbers."""
     tokenCount: _Count = 0  # noqa: N815 (a field of Google's)
 
 
@@ -97,11 +100,12 @@ def _outside(reported: Reported, said: int) -> tuple[int, int, bool]:
 
 
 def _only_text(details: list[_Detail] | None) -> bool:
-    return not details or (len(details) == 1 and details[0].modality == "TEXT")
+    return not details or (len(details) == 1 and details[0].modality in ("TEXT", 1))
 
 
 def _modality(details: list[_Detail] | None, name: str) -> int:
-    return sum(detail.tokenCount for detail in details or () if detail.modality == name)
+    either = (name, _NUMBERS[name])
+    return sum(detail.tokenCount for detail in details or () if detail.modality in either)
 
 
 def write_usage(usage: Usage, losses: Losses) -> dict[str, Any]:
