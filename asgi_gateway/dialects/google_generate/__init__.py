@@ -83,10 +83,14 @@ class _GoogleGenerate:
     stream_usage: bool = False
     """Google reports usage in every stream, asked or not."""
     forwarded: frozenset[bytes] = frozenset()
-    routes: Sequence[OwnedRoute] = tuple(
-        OwnedRoute("POST", f"{place}{{model}}:{method}", Operation.CHAT)
-        for place in _PLACES
-        for method in ("generateContent", "streamGenerateContent")
+    routes: Sequence[OwnedRoute] = (
+        *(
+            OwnedRoute("POST", f"{place}{{model}}:{method}", Operation.CHAT)
+            for place in _PLACES
+            for method in ("generateContent", "streamGenerateContent")
+        ),
+        OwnedRoute("GET", "/v1beta/models", Operation.MODELS),
+        OwnedRoute("GET", "/v1beta/models/{model}", Operation.MODELS),
     )
 
     def outline(self, body: bytes, target: Target = NOWHERE) -> RequestOutline:
