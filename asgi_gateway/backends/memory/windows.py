@@ -57,8 +57,8 @@ class MemoryWindows:
         """See `Windows.correct`."""
         check_costs(admission, costs)
         for hit in admission.hits:
-            cost = costs.get(hit.key, hit.cost)
-            if cost != hit.cost:
+            cost = costs.get(hit.key)
+            if cost is not None and cost != hit.cost:
                 window = self._windows.get((hit.key, hit.seconds))
                 if window is not None:
                     window.correct(admission.time, cost - hit.cost)
@@ -85,11 +85,9 @@ class MemoryWindows:
 
 def check_costs(admission: Admission, costs: Mapping[str, int]) -> None:
     """Raise `ValueError` for a negative cost, `KeyError` for a key that the admission does not have."""
+    known = [hit.key for hit in admission.hits]
     for key, cost in costs.items():
-        for hit in admission.hits:
-            if hit.key == key:
-                break
-        else:
+        if key not in known:
             raise KeyError(key)
         if cost < 0:
             raise ValueError(f"the cost of {key!r} is below 0: {cost}")

@@ -26,6 +26,8 @@ FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
 """Seconds between attempts while the database is away."""
 
+NOT_OPEN = "The gateway's storage is not open."
+
 CROWD = 8
 """Verbs of a batch after which the next one waits for more."""
 
@@ -69,13 +71,19 @@ class GroupCommit:
         """Whether the last attempt to write failed."""
         return self._pause > 0
 
-    def future(self) -> "asyncio.Future[Any]":
-        """A future for a verb's result."""
-        return self._running().create_future()
+    def submit(self, verb: Verb) -> "asyncio.Future[Any]":
+        """Queue a verb and return the future of its result. Raises like `add`."""
+        if self._loop is None:
+            raise ServiceUnavailable(NOT_OPEN)
+        future = verb.future = self._loop.create_future()
+        self.add(verb)
+        return future
 
     def add(self, verb: Verb) -> None:
         """Queue a verb. Raises `ServiceUnavailable` when too many wait, before the start and after the end."""
-        loop, pending = self._running(), self._pending
+        loop, pending = self._loop, self._pending
+        if loop is None:
+            raise ServiceUnavailable(NOT_OPEN)
         if len(pending) >= self._limit and (not verb.patient or len(pending) >= self._limit * PATIENCE):
             raise ServiceUnavailable("Too much waits for the gateway's database.")
         pending.append(verb)
@@ -84,9 +92,7 @@ class GroupCommit:
 
     async def perform(self, verb: Verb) -> Any:
         """Queue a verb and wait for its result."""
-        future = verb.future = self.future()
-        self.add(verb)
-        return await future
+        return await self.submit(verb)
 
     async def drain(self) -> None:
         """Return when everything queued so far is durable."""
@@ -94,7 +100,9 @@ class GroupCommit:
 
     async def stop(self, last: Verb, seconds: float) -> None:
         """Finish what is queued and then `last`, a patient verb, within `seconds`; give up the rest, and log that."""
-        done = last.future = self.future()
+        if self._loop is None:
+            raise ServiceUnavailable(NOT_OPEN)
+        done = last.future = self._loop.create_future()
         thread, self._loop = self._thread, None  # from now on nothing is added
         self._pending.append(last)
         self._flush()
@@ -111,11 +119,6 @@ class GroupCommit:
             lost = len(rest) - (last in rest)
             LOGGER.error("the database is away at the end; given up: %d settlements and the like", lost)
         _refuse(rest, None)
-
-    def _running(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            raise ServiceUnavailable("The gateway's storage is not open.")
-        return self._loop
 
     def _flush(self) -> None:
         self._retry = None

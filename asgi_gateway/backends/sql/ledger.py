@@ -22,8 +22,8 @@ class Reserve(Verb):
 
     __slots__ = ("accounts", "reservation")
 
-    def __init__(self, reservation: Reservation, future: "asyncio.Future[None]") -> None:
-        self.future = future
+    def __init__(self, reservation: Reservation) -> None:
+        self.future = None
         self.reservation = reservation
         self.accounts = [account_name(account) for account in reservation.accounts]
 
@@ -59,10 +59,8 @@ class Settle(Verb):
 
     patient: ClassVar[bool] = True
 
-    def __init__(
-        self, reservation: Reservation, settlement: Settlement, future: "asyncio.Future[Charge] | None"
-    ) -> None:
-        self.future = future
+    def __init__(self, reservation: Reservation, settlement: Settlement) -> None:
+        self.future = None
         self.reservation = reservation
         self.settlement = settlement
 
@@ -82,7 +80,7 @@ class Abandon(Settle):
     __slots__ = ()
 
     def __init__(self, reservation: Reservation) -> None:
-        super().__init__(reservation, Settlement(charge=0, outcome=Outcome.CALLER_LEFT), None)
+        super().__init__(reservation, Settlement(charge=0, outcome=Outcome.CALLER_LEFT))
 
     def apply(self, work: Transaction) -> Any:
         with suppress(KeyError):
@@ -176,8 +174,7 @@ class SqlLedger:
     async def reserve(self, reservation: Reservation) -> None:
         """See `Ledger.reserve`. A caller who is cancelled meanwhile leaves nothing reserved."""
         check_amount(reservation)
-        future = self._commit.future()
-        self._commit.add(Reserve(reservation, future))
+        future = self._commit.submit(Reserve(reservation))
         try:
             await future
         except asyncio.CancelledError:
@@ -194,13 +191,14 @@ class SqlLedger:
     def settle(self, reservation: Reservation, settlement: Settlement) -> "asyncio.Future[Charge]":
         """See `Ledger.settle`."""
         check_settlement(settlement)
-        future: asyncio.Future[Charge] = self._commit.future()
-        verb = Settle(reservation, settlement, future)
+        verb = Settle(reservation, settlement)
         try:
-            self._commit.add(verb)
+            return self._commit.submit(verb)
         except ServiceUnavailable as error:
-            fail(future, error, str(verb))
-        return future
+            if verb.future is None:
+                raise  # not open
+            fail(verb.future, error, str(verb))
+            return verb.future
 
     async def grant(self, account: Account, units: int) -> Balance:
         """See `Ledger.grant`."""
