@@ -22,6 +22,7 @@ from typing import Protocol, cast
 from asgi_gateway import Gateway
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
 from asgi_gateway.relay.transport import UpstreamRequest
+from asgi_gateway.storage.ids import new_request_id
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 from benchmarks.gateway_files import write_gateway_file
 from benchmarks.machine import facts
@@ -125,7 +126,9 @@ class Border:
         """The scope as it came in, with an exchange of its own."""
         assert self.exchange is not None
         scope = dict(self.scope)
-        scope[SCOPE_KEY] = _copied(self.exchange)
+        scope[SCOPE_KEY] = exchange = _copied(self.exchange)
+        if exchange.request_id:
+            exchange.request_id = new_request_id()  # what the ledger's keys are made of
         return scope
 
 
