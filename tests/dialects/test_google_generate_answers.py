@@ -54,7 +54,7 @@ def test_a_stream_of_texts_is_one_text() -> None:
     wire = sse_of(first, chunk({"text": "lo"}), chunk({"text": ""}, finish="STOP", usageMetadata=USED))
     events = read_stream(wire)
     response = collect(events)
-    assert events[0] == response.started == Started("R1", "gemini-2.5-flash", 0, "standard")
+    assert events[0] == response.started == Started("R1", "gemini-2.5-flash", 0, "default")
     assert response.choices[0].parts == (Text("Hello"),)
     assert response.choices[0].stopped == Stopped("stop", 0, "", "STOP")
     assert response.usage == Usage(input=3, output=2)
@@ -63,7 +63,7 @@ def test_a_stream_of_texts_is_one_text() -> None:
 
 def test_a_stream_folds_to_the_plain_answer() -> None:
     """The same parts, whichever way they came."""
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"text": "think", "thought": True},
         {"text": "say"},
         {"functionCall": {"name": "f", "args": {"a": 1.0}}, "thoughtSignature": "AAAA"},
@@ -171,9 +171,18 @@ def test_a_blocked_prompt_is_an_answer() -> None:
 def test_what_stands_beside_a_reason_is_its_details() -> None:
     """Ratings, messages, averages."""
     ratings = [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "HIGH", "blocked": True}]
-    body = chunk(finish="SAFETY", safetyRatings=ratings, avgLogprobs=-0.5)
+    body = chunk(finish="SAFETY", safetyRatings=ratings, avgLogprobs=-0.5, finishMessage="unsafe")
     (choice,) = collect(answer(body)).choices
-    assert choice.stopped == Stopped("content_filter", 0, "", "SAFETY", {"safetyRatings": ratings, "avgLogprobs": -0.5})
+    assert choice.stopped == Stopped(
+        "content_filter", 0, "", "SAFETY", {"safetyRatings": ratings, "avgLogprobs": -0.5, "finishMessage": "unsafe"}
+    )
+
+
+def test_a_message_about_nothing_is_no_detail() -> None:
+    """Gemini 3 says of every answer with calls that it has calls."""
+    body = chunk({"functionCall": {"name": "f"}}, finish="STOP", finishMessage="Model generated function call(s).")
+    (choice,) = collect(answer(body)).choices
+    assert choice.stopped == Stopped("tool_calls", 0, "", "STOP")
 
 
 def test_signatures_seal_what_they_came_with() -> None:
@@ -362,6 +371,9 @@ def test_several_candidates_are_several_choices() -> None:
     losses = Losses("response")
     far = {**second, "index": 1 << 40}
     assert len(collect(answer({"candidates": [first, far, 5]}, losses)).choices) == 1
+    assert noted(losses) == ["dropped:candidates[].index"]
+    losses = Losses("response")
+    assert len(collect(answer({"candidates": [first, {**second, "index": -1}]}, losses)).choices) == 1
     assert noted(losses) == ["dropped:candidates[].index"]
 
 

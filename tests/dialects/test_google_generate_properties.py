@@ -39,6 +39,7 @@ from asgi_gateway.canonical import (
 )
 from asgi_gateway.dialects.contract import RequestOutline
 from asgi_gateway.dialects.google_generate import GOOGLE_GENERATE as GOOGLE
+from asgi_gateway.errors import InvalidRequest
 from support.google_generate import chunk, context, read_stream, sse_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -251,3 +252,37 @@ def test_malformed_streams_end_and_stay_well_formed(values: list[Any], ended: bo
     if not isinstance(events[-1], Failed):
         assert sorted(opened) == sorted(closed)
     collect(events)
+
+
+request_keys = st.sampled_from(
+    [
+        "contents", "parts", "role", "text", "thought", "thoughtSignature", "functionCall", "functionResponse", "name",
+        "args", "id", "response", "inlineData", "mimeType", "data", "fileData", "fileUri", "executableCode", "code",
+        "codeExecutionResult", "toolCall", "toolType", "tools", "functionDeclarations", "parameters", "googleSearch",
+        "excludeDomains", "toolConfig", "functionCallingConfig", "mode", "generationConfig", "responseSchema",
+        "thinkingConfig", "thinkingBudget", "thinkingLevel", "systemInstruction", "stop_sequences", "labels",
+    ]
+)  # fmt: skip
+requests = st.recursive(
+    json_values | st.sampled_from(["model", "user", "ANY", "HIGH", "f"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(request_keys, inner, max_size=5),
+    max_leaves=25,
+)
+part_shells = st.builds(
+    lambda parts, more: {"contents": [{"role": "model", "parts": parts}], **more},
+    st.lists(st.dictionaries(request_keys, requests, max_size=3), max_size=3),
+    st.dictionaries(request_keys.filter(lambda key: key != "contents"), requests, max_size=3),
+)
+
+
+@given(part_shells | st.dictionaries(request_keys, requests, max_size=4), st.booleans())
+def test_malformed_requests_are_read_or_refused(value: dict[str, Any], newest: bool) -> None:
+    """With a word for what is wrong; what was read can be written, and is read again."""
+    outline = RequestOutline(model="gemini-3-flash-preview" if newest else "gemini-2.5-flash")
+    try:
+        request = GOOGLE.read_request(json.dumps(value).encode(), outline, Losses("request"))
+        wire = GOOGLE.write_request(request, Losses("request"))
+    except InvalidRequest:
+        return
+    again = GOOGLE.read_request(wire, outline, Losses("request"))
+    assert len(again.turns) <= len(request.turns) + 1

@@ -105,7 +105,8 @@ def test_a_plain_answer_passes_with_its_last_byte_held() -> None:
     given = tap.feed(body[:50])
     assert given == body[:49]
     given += tap.feed(body[50:])
-    assert tap.usage is None
+    before = tap.usage
+    assert before is None
     assert given + tap.finish() == body
     assert tap.usage == Usage(input=3, output=2)
     assert tap.output_estimate == 2

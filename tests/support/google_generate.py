@@ -38,7 +38,9 @@ def chunk(*parts: dict[str, Any], finish: Any = None, **more: Any) -> dict[str, 
     candidate: dict[str, Any] = {"content": {"parts": list(parts), "role": "model"}, "index": 0}
     if finish is not None:
         candidate["finishReason"] = finish
-    top = {name: more.pop(name) for name in ("usageMetadata", "responseId", "modelVersion") if name in more}
+    top: dict[str, Any] = {
+        name: more.pop(name) for name in ("usageMetadata", "responseId", "modelVersion") if name in more
+    }
     return {"candidates": [{**candidate, **more}], "responseId": "R1", "modelVersion": "gemini-2.5-flash", **top}
 
 

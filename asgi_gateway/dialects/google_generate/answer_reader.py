@@ -15,6 +15,7 @@ from asgi_gateway.dialects import sse
 from asgi_gateway.dialects.google_generate.candidate_reader import CandidateReader, Numbers
 from asgi_gateway.dialects.google_generate.chunks import Answer, Candidate, usual
 from asgi_gateway.dialects.google_generate.errors import error_inside
+from asgi_gateway.dialects.google_generate.names import DEFAULT_TIER
 from asgi_gateway.dialects.google_generate.reasons import name_of, stop_reason
 from asgi_gateway.dialects.google_generate.usage import Reported, usage_of
 from asgi_gateway.errors import MalformedUpstream, UpstreamError
@@ -99,8 +100,10 @@ class AnswerReader:
             self._start(answer.response_id, answer.model_version, answer.create_time, tier, out)
         for candidate in answer.candidates:
             reader = self._candidates.get(candidate.index) or self._candidate(candidate.index, out)
-            if reader is not None:
-                self._read(reader, candidate, out)
+            if reader is None:
+                self._losses.dropped("candidates[].index")
+                continue
+            self._read(reader, candidate, out)
         if usage is not None:
             self._report(usage, out)
 
@@ -166,7 +169,8 @@ class AnswerReader:
         self._started = True
         id, model = id if isinstance(id, str) else "", model if isinstance(model, str) else ""
         self._numbers.id = id
-        out.append(Started(id, model, _seconds(created), tier if isinstance(tier, str) else ""))
+        tier = tier.lower() if isinstance(tier, str) else ""
+        out.append(Started(id, model, _seconds(created), DEFAULT_TIER.get(tier, tier)))
 
     def _report(self, reported: Reported | Any, out: list[Event]) -> None:
         usage = usage_of(reported)

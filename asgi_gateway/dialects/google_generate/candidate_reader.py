@@ -34,6 +34,9 @@ from asgi_gateway.errors import InvalidRequest
 
 __all__ = ["CandidateReader", "Numbers"]
 
+ANSWER_ID_LIMIT = 40
+"""Characters of an answer's id that go into ids of its calls: Google's own have about 22."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -55,7 +58,7 @@ class Numbers:
     def call_id(self, name: str) -> str:
         """An id for a call that has none: unique in a conversation where the answer has an id."""
         self.calls += 1
-        return made_id(self.id or name, self.calls - 1)
+        return made_id(self.id[:ANSWER_ID_LIMIT] or name[:ANSWER_ID_LIMIT], self.calls - 1)
 
 
 class CandidateReader:
@@ -164,6 +167,8 @@ class CandidateReader:
                 self._logprobs += _logprobs(value)
             elif name not in ("content", "finishReason", "index"):
                 self.details[name] = value
+        if candidate.get("finishReason") == "STOP":  # then the message tells nothing that the parts do not show
+            self.details.pop("finishMessage", None)
 
     def end(self, out: list[Event]) -> None:
         """The candidate is over: tell the sources, close what is open."""

@@ -7,6 +7,7 @@ from typing import Final
 from asgi_gateway.canonical import Seal, unwrap, wrap
 
 __all__ = [
+    "DEFAULT_TIER",
     "MADE",
     "MAKER",
     "NAME",
@@ -34,6 +35,9 @@ _PLACEHOLDERS: Final = frozenset(
         b64encode(b"context_engineering_is_the_way_to_go").decode(),
     }
 )
+
+DEFAULT_TIER: Final = {"standard": "default", "unspecified": ""}
+"""Google's words for what a service tier is called elsewhere; the others have one name everywhere."""
 
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 

@@ -20,7 +20,7 @@ from asgi_gateway.canonical import (
     Turn,
 )
 from asgi_gateway.dialects.contract import RequestOutline
-from asgi_gateway.dialects.google_generate.names import NAME
+from asgi_gateway.dialects.google_generate.names import DEFAULT_TIER, NAME
 from asgi_gateway.dialects.google_generate.part_reader import PartReader
 from asgi_gateway.dialects.google_generate.schemas import json_schema
 from asgi_gateway.dialects.google_generate.spelling import camel_case, with_lists
@@ -55,6 +55,7 @@ def read_request(body: bytes, outline: RequestOutline, losses: Losses) -> ChatRe
     instructions = _instructions(node, losses)
     cached = node.text("cachedContent")
     tier = node.text("serviceTier").lower()
+    tier = DEFAULT_TIER.get(tier, tier)
     store = node.flag("store")
     extras += [Extra(NAME, name, value) for name, value in node.unread().items()]
     return ChatRequest(

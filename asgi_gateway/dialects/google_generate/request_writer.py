@@ -51,7 +51,7 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
         body["cachedContent"] = request.cached_content
     if request.service_tier in _TIERS:
         body["serviceTier"] = request.service_tier
-    elif request.service_tier not in ("", "auto", "default", "standard", "unspecified"):
+    elif request.service_tier not in ("", "auto", "default"):
         losses.dropped("service_tier")
     _note_unwritten(request, losses)
     for name, value in request.own_extras(NAME, losses):
