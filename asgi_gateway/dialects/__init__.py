@@ -19,11 +19,12 @@ from asgi_gateway.dialects.openai_chat import OPENAI_CHAT
 from asgi_gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from asgi_gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from asgi_gateway.dialects.openai_moderations import OPENAI_MODERATIONS
+from asgi_gateway.dialects.openai_responses import OPENAI_RESPONSES
 from asgi_gateway.types import Headers
 
 __all__ = ["CHAT_DIALECTS", "DIALECTS", "classify", "spoken_by"]
 
-_CHAT: tuple[ChatDialect, ...] = (OPENAI_CHAT, COHERE_CHAT, GOOGLE_GENERATE, BEDROCK_CONVERSE)
+_CHAT: tuple[ChatDialect, ...] = (OPENAI_CHAT, COHERE_CHAT, GOOGLE_GENERATE, BEDROCK_CONVERSE, OPENAI_RESPONSES)
 
 _OTHERS: tuple[Dialect, ...] = (OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_MODERATIONS)
 

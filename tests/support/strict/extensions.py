@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from openai.types.chat.chat_completion_message import Annotation
+
 __all__ = ["ANTHROPIC_MESSAGES", "COHERE_CHAT", "GOOGLE_GENERATE", "OPENAI_CHAT", "OPENAI_RESPONSES"]
 
 _REASONING: Mapping[str, Any] = {
@@ -11,11 +13,21 @@ _REASONING: Mapping[str, Any] = {
     "extra_content": dict[str, Any],  # https://ai.google.dev/gemini-api/docs/thought-signatures (OpenAI compatibility)
 }
 
+_ANSWER: Mapping[str, Any] = {
+    **_REASONING,
+    "images": list[dict[str, Any]],  # https://openrouter.ai/docs/features/multimodal/image-generation
+}
+
+_DELTA: Mapping[str, Any] = {
+    **_ANSWER,
+    "annotations": list[Annotation],  # the vendor's searching models stream them so, though the SDK's type has no place
+}
+
 _CALL: Mapping[str, Any] = {"extra_content": dict[str, Any]}
 
 OPENAI_CHAT: Mapping[str, Mapping[str, Any]] = {
-    "ChatCompletionMessage": _REASONING,
-    "ChoiceDelta": _REASONING,
+    "ChatCompletionMessage": _ANSWER,
+    "ChoiceDelta": _DELTA,
     "ChatCompletionAssistantMessageParam": _REASONING,
     "ChatCompletionMessageFunctionToolCall": _CALL,
     "ChoiceDeltaToolCall": _CALL,
@@ -26,6 +38,8 @@ OPENAI_CHAT: Mapping[str, Mapping[str, Any]] = {
 OPENAI_RESPONSES: Mapping[str, Mapping[str, Any]] = {
     # In the vendor's own answers, and in its document; the SDK's type leaves them out.
     "Response": {"store": bool | None, "presence_penalty": float | None, "frequency_penalty": float | None},
+    # Required by the document, unknown to the SDK's type.
+    "ResponseFunctionCallArgumentsDoneEvent": {"name": str},
 }
 
 _SAMPLING: Mapping[str, Any] = {"temperature": float, "top_p": float, "top_k": int}

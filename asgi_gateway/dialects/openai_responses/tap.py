@@ -1,0 +1,233 @@
+"""The first bytes of an answer, and its way through when nothing is converted."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from asgi_gateway.canonical import Usage
+from asgi_gateway.dialects import sse
+from asgi_gateway.dialects.contract import Head
+from asgi_gateway.dialects.json_scan import measure
+from asgi_gateway.dialects.openai_responses.errors import error_of_event, error_of_response
+from asgi_gateway.dialects.openai_responses.usage import usage_of
+from asgi_gateway.dialects.openai_wire.errors import error_inside
+from asgi_gateway.dialects.plain_tap import TokenCount
+from asgi_gateway.errors import MalformedUpstream, UpstreamError
+
+__all__ = ["TEXT", "StreamTap", "judge_plain", "judge_stream"]
+
+BOM = b"\xef\xbb\xbf"
+
+EVENT_LIMIT = 1 << 18
+"""Bytes of an event that is held. Longer ones (images) pass as they come."""
+
+COUNT_AT = 1 << 14
+"""Bytes of events kept before their text is counted."""
+
+EDGE = 1 << 14
+"""Bytes of the end of a long event in which its usage is looked for."""
+
+TEXT = re.compile(rb'"(?:delta|text|arguments|refusal)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)')
+"""What a model wrote, in plain answers."""
+
+DELTA = re.compile(rb'"delta"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)')
+"""What a model wrote, in events."""
+
+_WAITS = frozenset({"response.created", "response.in_progress", "response.queued", "keepalive", "ping"})
+"""Events behind which an error may still come first."""
+
+_ENDS = frozenset({"response.completed", "response.incomplete", "response.cancelled"})
+
+_LAST = re.compile(
+    rb'"(?:response\.(?:completed|incomplete|failed|cancelled|error)|error)"|^event:\s*error', re.MULTILINE
+)
+"""Stands in every event that ends a stream."""
+
+_END = re.compile(rb'"type"\s*:\s*"response\.(?:completed|incomplete)"')
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+
+
+class _Usages(msgspec.Struct):
+    usage: Any = None
+    error: Any = None
+    status: Any = None
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    response: _Usages | None = None
+    error: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Event)
+
+
+def judge_plain(data: bytes, *, complete: bool) -> Head:
+    """What the first bytes of a plain answer say. Raises for an error inside, or for what is no answer."""
+    text = data.removeprefix(BOM)
+    first = text.lstrip()[:1]
+    if first != b"{" and (complete or first):
+        raise MalformedUpstream(
+            "the upstream's answer is no JSON object" if first else "the upstream's answer is empty"
+        )
+    if not complete:
+        return Head.WAIT
+    payload = _decoded(text)
+    error = error_of_response(payload)
+    if error is not None:
+        raise error
+    if payload.get("error"):
+        raise error_inside(payload)
+    if not isinstance(payload.get("output"), list):
+        raise MalformedUpstream("the upstream's answer has no output")
+    return Head.RELEASE
+
+
+def judge_stream(data: bytes, *, complete: bool) -> Head:
+    """What the first events of a stream say: waits for output or an end, raises for an error or an empty stream."""
+    text = data.removeprefix(BOM)
+    first = text.lstrip()[:1]
+    if first == b"<" or (first == b"{" and complete):
+        payload = _decoded(text)
+        raise error_inside(payload) if payload else MalformedUpstream("the upstream's answer is no event stream")
+    for event in sse.events(text if complete else text[: sse.boundary(text)]):
+        found = sse.data_of(event).strip()
+        if not found or found == b"[DONE]":
+            continue
+        payload = _decoded(found)
+        if not payload:
+            raise MalformedUpstream("the upstream's stream holds an event that is no JSON object")
+        error = error_of_event(payload)
+        if error is not None:
+            raise error
+        if payload.get("type") not in _WAITS:
+            return Head.RELEASE
+    if complete:
+        raise MalformedUpstream("the upstream's stream ended before it said anything")
+    return Head.WAIT
+
+
+class StreamTap:
+    """Reads one stream, event by event. An error is kept back, with all behind it, and raised at the end."""
+
+    __slots__ = ("_blocks", "_count", "_ended", "_failure", "_held", "_size", "_torn", "usage")
+
+    usage: Usage | None
+
+    def __init__(self) -> None:
+        self.usage = None
+        self._held = bytearray()
+        self._torn: bytes | None = None
+        """The end of what was given out of an event that is too long to be held."""
+        self._failure: UpstreamError | None = None
+        self._ended = False
+        self._count = TokenCount(DELTA)
+        self._blocks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk, give back the events that are whole."""
+        held = self._held
+        if not held and self._torn is None and chunk.endswith(b"\n\n"):
+            return self._read(chunk)
+        start = max(0, len(held) - 2)
+        held += chunk
+        end = sse.boundary(held, start)
+        given = b""
+        if end:
+            block = bytes(held[:end])
+            del held[:end]
+            given = self._read(block) if self._torn is None else self._mend(block)
+        if len(held) > EVENT_LIMIT or (self._torn is not None and len(held) > 2):
+            given += self._tear()
+        return given
+
+    def finish(self) -> bytes:
+        """The end. Raises the error that the stream ended with, or `MalformedUpstream` when its end is missing."""
+        rest = b""
+        if self._held:
+            rest = self._read(bytes(self._held))
+            self._held.clear()
+        if self._failure is not None:
+            raise self._failure
+        if not self._ended:
+            raise MalformedUpstream("the upstream's stream ended too soon")
+        return rest
+
+    @property
+    def output_estimate(self) -> int:
+        """Output tokens counted from the events that passed."""
+        self._look()
+        return self._count.tokens
+
+    def _read(self, block: bytes) -> bytes:
+        self._blocks.append(block)
+        self._size += len(block)
+        if self._size > COUNT_AT:
+            self._look()
+        if self._failure is not None:
+            return b""
+        if _LAST.search(block) is None:
+            return block
+        return b"".join([event for event in sse.events(block) if not self._withholds(event)])
+
+    def _withholds(self, event: bytes) -> bool:
+        if self._failure is not None:
+            return True
+        data = sse.data_of(event)
+        try:
+            read = _decoder.decode(data)
+        except (ValueError, RecursionError):
+            return False
+        if read.type in _ENDS:
+            self._ended = True
+            self.usage = None if read.response is None else usage_of(read.response.usage)
+        elif read.type in ("error", "response.failed", "response.error") or read.error:
+            if read.response is not None:
+                self.usage = usage_of(read.response.usage)
+            self._failure = error_of_event(_decoded(data))
+        return self._failure is not None
+
+    def _tear(self) -> bytes:
+        """Give out what has come of an event that is too long to be held."""
+        held = self._held
+        given = bytes(held[:-2])
+        del held[:-2]
+        if self._torn is None:
+            self._ended = self._ended or _END.search(given[:512]) is not None
+        self._torn = ((self._torn or b"") + given)[-EDGE:]
+        return given if self._failure is None else b""
+
+    def _mend(self, block: bytes) -> bytes:
+        """The rest of a long event, and what follows it."""
+        end = sse.ending(block)
+        if self._ended:
+            self.usage = _last_usage((self._torn or b"") + block[:end])
+        self._torn = None
+        given = block[:end] if self._failure is None else b""
+        return given + self._read(block[end:]) if end < len(block) else given
+
+    def _look(self) -> None:
+        self._count.feed(b"".join(self._blocks))
+        self._blocks.clear()
+        self._size = 0
+
+
+def _last_usage(edge: bytes) -> Usage | None:
+    """The last whole usage object in the end of an event. A text cannot hold one: its quotes are escaped there."""
+    for match in reversed(list(_USAGE.finditer(edge))):
+        start = match.end() - 1
+        try:
+            return usage_of(msgspec.json.decode(edge[start : measure(edge, start)]))
+        except ValueError:
+            continue
+    return None
+
+
+def _decoded(data: bytes) -> dict[str, Any]:
+    try:
+        payload = msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}

@@ -1,0 +1,84 @@
+"""`ResponseUsage` as disjoint kinds of tokens, and back.
+
+`input_tokens` includes what was read from a cache and written to it, `output_tokens` includes reasoning. Sounds and
+images have no field of their own: they are in the totals.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from asgi_gateway.canonical import Usage
+
+__all__ = ["usage_of", "write_usage"]
+
+LARGEST = 1 << 40
+"""No figure is taken for more than this."""
+
+
+def usage_of(reported: Any, tool_calls: int = 0) -> Usage | None:
+    """The usage that an answer reports; None when it reports none, which differs from zero.
+
+    Figures that do not add up are brought to the totals, and marked.
+    """
+    if not isinstance(reported, Mapping):
+        return None
+    # Some look-alikes answer with the names of chat.
+    given, made = (
+        _count(reported, "input_tokens", "prompt_tokens"),
+        _count(reported, "output_tokens", "completion_tokens"),
+    )
+    total = _count(reported, "total_tokens")
+    if given is None and made is None and total is None:
+        return None
+    inside = _details(reported, "input_tokens_details", "prompt_tokens_details")
+    outside = _details(reported, "output_tokens_details", "completion_tokens_details")
+    cached, written = _count(inside, "cached_tokens") or 0, _count(inside, "cache_write_tokens") or 0
+    reasoning = _count(outside, "reasoning_tokens") or 0
+    given = max(0, (total or 0) - (made or 0)) if given is None else given
+    made = max(0, (total or 0) - given) if made is None else made
+    if reasoning > made and total == given + made + reasoning:
+        made += reasoning  # counted beside the output, as the total shows
+    wrong = cached + written > given or reasoning > made
+    cached = min(cached, given)
+    written = min(written, given - cached)
+    reasoning = min(reasoning, made)
+    return Usage(
+        input=given - cached - written,
+        cache_read=cached,
+        cache_write=written,
+        output=made - reasoning,
+        reasoning=reasoning,
+        tool_calls=tool_calls or _count(reported, "num_server_side_tools_used") or 0,
+        inconsistent=wrong or (total is not None and total != given + made),
+    )
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
+    """The usage object of an answer."""
+    given, made = usage.total_input, usage.total_output
+    return {
+        "input_tokens": given,
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
+        },
+        "output_tokens": made,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": given + made,
+    }
+
+
+def _count(figures: Mapping[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = figures.get(name)
+        if (type(value) is int or type(value) is float) and 0 <= value <= LARGEST:
+            return int(value)
+    return None
+
+
+def _details(reported: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        value = reported.get(name)
+        if isinstance(value, Mapping):
+            return value
+    return {}
