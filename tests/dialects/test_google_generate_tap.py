@@ -112,13 +112,28 @@ def test_a_plain_answer_passes_with_its_last_byte_held() -> None:
     assert tap.output_estimate == 2
 
 
-def test_half_a_plain_answer_is_malformed() -> None:
-    """Its last byte is never given."""
+@pytest.mark.parametrize("body", [b'{"candidates": [1,', b'{"candidates": [{}', b""])
+def test_half_a_plain_answer_is_malformed(body: bytes) -> None:
+    """Its last byte is never given, whatever it is."""
     tap = GOOGLE.tap(RequestOutline(model="m"), stream=False)
-    tap.feed(b'{"candidates": [')
-    tap.feed(b"1,")
+    given = tap.feed(body) + tap.feed(b"")
     with pytest.raises(MalformedUpstream):
         tap.finish()
+    assert given == body[:-1]
+
+
+def test_a_long_answer_is_not_kept() -> None:
+    """Only its end is, which has the usage; of one that is cut every byte is taken for text."""
+    image = {"inlineData": {"mimeType": "image/png", "data": "A" * 400_000}}
+    body = json.dumps({**chunk(image, finish="STOP"), "usageMetadata": USED}).encode()
+    tap = GOOGLE.tap(RequestOutline(model="m"), stream=False)
+    assert tap.feed(body[:300_000]) + tap.feed(body[300_000:]) + tap.finish() == body
+    assert tap.usage == Usage(input=3, output=2)
+    cut = GOOGLE.tap(RequestOutline(model="m"), stream=False)
+    cut.feed(body[:400_000])
+    assert cut.output_estimate == 100_000
+    with pytest.raises(MalformedUpstream):
+        cut.finish()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from asgi_gateway.dialects.contract import Head
 from asgi_gateway.dialects.google_generate.errors import error_inside
 from asgi_gateway.dialects.google_generate.usage import Reported, usage_of
 from asgi_gateway.dialects.json_scan import measure
+from asgi_gateway.dialects.plain_tap import TokenCount
 from asgi_gateway.errors import MalformedUpstream, UpstreamError
 
 __all__ = ["PlainTap", "StreamTap", "judge_plain", "judge_stream"]
@@ -24,14 +25,18 @@ BOM = b"\xef\xbb\xbf"
 EVENT_LIMIT = 64 << 20
 """Bytes of one event: an image is one."""
 
-EDGE = 1 << 16
-"""Bytes kept of the end of a plain answer: its usage stands behind its candidates."""
+WHOLE_LIMIT = 1 << 18
+"""Bytes of a plain answer that is kept whole."""
+
+EDGE = 1 << 14
+"""Bytes kept of the end of a longer one: its usage stands behind its candidates."""
 
 _USAGE = re.compile(rb'"usageMetadata"\s*:\s*\{')
-_TEXT = re.compile(rb'"(?:text|stringValue)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
+_TEXT = re.compile(rb'"(?:text|stringValue)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)')
 _ENDS = re.compile(rb'"(?:finishReason|blockReason)"\s*:')
 
 _reported = msgspec.json.Decoder(Reported)
+_whole = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
 
 
 def judge_plain(data: bytes, *, complete: bool) -> Head:
@@ -109,38 +114,30 @@ def _decoded(data: bytes) -> dict[str, Any]:
 class _Learned:
     """What an answer said so far: its last report of usage, how long its texts are, whether it ended."""
 
-    __slots__ = ("_block", "_bytes", "ended")
+    __slots__ = ("_block", "_count", "ended")
 
     def __init__(self) -> None:
         self._block = b""
-        self._bytes = 0
+        self._count = TokenCount(_TEXT)
         self.ended = False
 
     def add(self, block: bytes) -> None:
         if b'"usageMetadata"' in block:
             self._block = block
         else:
-            self._bytes += sum(map(len, _TEXT.findall(block)))
+            self._count.feed(block)
         if not self.ended and _ENDS.search(block) is not None:
             self.ended = True
 
     @property
     def usage(self) -> Usage | None:
         """The last report that holds a figure, read when somebody asks."""
-        for match in reversed(list(_USAGE.finditer(self._block))):
-            start = match.end() - 1
-            try:
-                usage = usage_of(_reported.decode(self._block[start : measure(self._block, start)]))
-            except ValueError:
-                continue
-            if usage is not None:
-                return usage
-        return None
+        return _last_usage(self._block)
 
     @property
     def tokens(self) -> int:
-        """Four bytes of text are taken for a token; those of chunks that reported usage are not counted."""
-        return -(-self._bytes // 4)
+        """Tokens counted; those of chunks that reported usage are not."""
+        return self._count.tokens
 
 
 class StreamTap:
@@ -221,32 +218,66 @@ class StreamTap:
 class PlainTap:
     """Reads one plain answer: bytes pass as they come, but the last one only once the answer is known to be whole."""
 
-    __slots__ = ("_edge", "_last", "_learned")
+    __slots__ = ("_last", "_pieces", "_size", "usage")
+
+    usage: Usage | None
 
     def __init__(self) -> None:
-        self._edge = b""
+        self.usage = None
+        self._pieces: list[bytes] = []
+        self._size = 0
         self._last = b""
-        self._learned = _Learned()
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk, give back all but its last byte."""
-        self._edge = (self._edge + chunk)[-EDGE:]
+        if not chunk:
+            return b""
+        self._size += len(chunk)
+        self._pieces.append(chunk)
+        if self._size > WHOLE_LIMIT:
+            self._pieces = [b"".join(self._pieces)[-EDGE:]]
         last, self._last = self._last, chunk[-1:]
         return last + chunk[:-1]
 
     def finish(self) -> bytes:
-        """The end. Raises `MalformedUpstream` for half an answer."""
-        if not self._edge.rstrip().endswith((b"}", b"]")):
+        """The end: read the usage, give back the last byte. Raises `MalformedUpstream` for half an answer."""
+        kept = b"".join(self._pieces)
+        if self._size > WHOLE_LIMIT:
+            whole = kept.rstrip().endswith((b"}", b"]"))
+        else:
+            whole = _is_whole(kept.removeprefix(BOM))
+        if not whole:
             raise MalformedUpstream("the upstream's answer ended too soon")
-        self._learned.add(self._edge)
+        self.usage = _last_usage(kept)
         return self._last
 
     @property
-    def usage(self) -> Usage | None:
-        """The usage that the answer reports, once it ended."""
-        return self._learned.usage
-
-    @property
     def output_estimate(self) -> int:
-        """Output tokens counted from the end of the answer that is kept."""
-        return -(-sum(map(len, _TEXT.findall(self._edge))) // 4)
+        """Output tokens counted so far; of an answer that is not kept whole every byte is taken for text."""
+        count = TokenCount(_TEXT)
+        if self._size > WHOLE_LIMIT:
+            count.add(self._size)
+        else:
+            count.feed(b"".join(self._pieces))
+        return count.tokens
+
+
+def _is_whole(answer: bytes) -> bool:
+    try:
+        _whole.decode(answer)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _last_usage(block: bytes) -> Usage | None:
+    """The last report that holds a figure. A text cannot hold one: its quotes are escaped there."""
+    for match in reversed(list(_USAGE.finditer(block))):
+        start = match.end() - 1
+        try:
+            usage = usage_of(_reported.decode(block[start : measure(block, start)]))
+        except ValueError:
+            continue
+        if usage is not None:
+            return usage
+    return None
