@@ -8,17 +8,17 @@ from asgi_gateway.providers.channels import check_channel
 from asgi_gateway.providers.concealment import conceal
 from asgi_gateway.providers.contract import Endpoint, Origin, Provider
 from asgi_gateway.providers.faults import Quirks, judge
-from asgi_gateway.providers.openai import OpenAIShaped
 from asgi_gateway.providers.registry import PROVIDERS, provider
+from asgi_gateway.providers.vendor import Vendor
 
 __all__ = [
     "PROVIDERS",
     "Address",
     "Endpoint",
-    "OpenAIShaped",
     "Origin",
     "Provider",
     "Quirks",
+    "Vendor",
     "check_channel",
     "conceal",
     "judge",

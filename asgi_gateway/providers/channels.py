@@ -52,8 +52,9 @@ def _keys(channel: Channel, kind: Provider | None) -> Iterator[tuple[str, str]]:
         keys = list(enumerate(channel.keys, 1))
         if not keys:
             yield "keys", "there is none"
+    mistake_of = key_mistake if kind is None else kind.key_mistake
     for number, key in keys:
-        if mistake := key_mistake(key):
+        if mistake := mistake_of(key):
             yield "keys", f"key {number} {mistake}"
 
 

@@ -93,6 +93,10 @@ class Provider(Protocol):
         """Top-level fields that this upstream wants otherwise in every body of the dialect; None removes one."""
         ...
 
+    def key_mistake(self, key: Secret) -> str | None:
+        """Why a key cannot be used, without showing it; None when it can, as far as its form tells."""
+        ...
+
     def read_error(self, dialect: str, status: int, headers: Mapping[bytes, bytes], body: bytes) -> UpstreamError:
         """An error answer, with its `fault` judged: status, type and code are what the caller shall see."""
         ...

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
+from asgi_gateway.providers.anthropic import ANTHROPIC
+from asgi_gateway.providers.cohere import COHERE
 from asgi_gateway.providers.compatible import COMPATIBLE
 from asgi_gateway.providers.contract import Provider
+from asgi_gateway.providers.gemini import GEMINI
 from asgi_gateway.providers.openai import OPENAI
 
 __all__ = ["PROVIDERS", "provider"]
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
-    {
-        OPENAI.name: OPENAI,
-        **{row.name: row for row in COMPATIBLE},
-    }
+    {vendor.name: vendor for vendor in (OPENAI, ANTHROPIC, GEMINI, COHERE, *COMPATIBLE)}
 )
 
 

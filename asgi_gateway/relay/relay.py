@@ -9,8 +9,11 @@ A caller who leaves stops the upstream exchange, at whatever moment.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import ClassVar
+
+import msgspec
 
 from asgi_gateway.departure import Departure, WatchList
 from asgi_gateway.dialects import DIALECTS
@@ -20,6 +23,7 @@ from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.providers.concealment import conceal
 from asgi_gateway.providers.contract import Endpoint
 from asgi_gateway.relay.delivery import Delivery
+from asgi_gateway.relay.grants import Grants
 from asgi_gateway.relay.http1 import Http1Transport
 from asgi_gateway.relay.socket import offered, pump
 from asgi_gateway.relay.transport import (
@@ -39,6 +43,10 @@ ENDPOINTS = 4096
 
 ERROR_LIMIT = 1 << 16
 """Bytes read of an upstream's error body."""
+
+ANTHROPIC_BETA = b"anthropic-beta"
+
+Pairs = tuple[tuple[bytes, bytes], ...]
 
 
 class Relay:
@@ -76,7 +84,8 @@ class Relay:
         self._open: set[Departure] = set()
         self._watch_list = WatchList()
         self._closing: set[asyncio.Future[None]] = set()
-        self._endpoints: dict[tuple[int, Operation], tuple[Route, Endpoint]] = {}
+        self._endpoints: dict[tuple[int, Operation, bool], tuple[Route, Endpoint]] = {}
+        self._grants = Grants(self.transport)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -122,24 +131,31 @@ class Relay:
 
     async def close(self) -> None:
         """Drop idle connections."""
+        await self._grants.close()
         await self.transport.close()
 
     async def _http(self, exchange: Exchange, route: Route, receive: Receive, send: Send) -> None:
         body = await _whole_body(receive)
-        request = self._request(exchange, route, body)
+        endpoint, request = self._request(exchange, route, body)
         departure = Departure(receive, watch_list=self._watch_list)
         self._open.add(departure)
         try:
             async with departure:
+                if endpoint.grant is not None or endpoint.sign is not None:
+                    request = await self._authorised(endpoint, request, route)
                 exchange.reached_upstream = True
-                await self._send(route, request, send, departure)
+                await self._send(route, request, send, departure, endpoint)
         finally:
             self._open.discard(departure)
 
-    async def _send(self, route: Route, request: UpstreamRequest, send: Send, departure: Departure) -> None:
+    async def _send(
+        self, route: Route, request: UpstreamRequest, send: Send, departure: Departure, endpoint: Endpoint
+    ) -> None:
         response = await self.transport.send(request)
         try:
             if not 200 <= response.status < 300:
+                if response.status == 401 and endpoint.grant is not None:
+                    self._grants.forget(endpoint.grant)
                 raise await _refusal(route, response)
             dialect = DIALECTS[route.dialect]
             delivery = Delivery(dialect, request, response, send, head_limit=self.head_limit, ping=self.ping)
@@ -151,12 +167,14 @@ class Relay:
         """One WebSocket: the caller is accepted only after the upstream accepted us."""
         if self.socket_transport is None:
             raise GatewayError("This gateway has no transport for WebSockets.", status=501, code="not_offered")
-        request = self._request(exchange, route, b"")
+        endpoint, request = self._request(exchange, route, b"")
         upstream: UpstreamSocket | None = None
         connecting, pumping = Departure(receive), Departure(None)
         try:
             self._open.add(connecting)
             async with connecting:
+                if endpoint.grant is not None or endpoint.sign is not None:
+                    request = await self._authorised(endpoint, request, route)
                 exchange.reached_upstream = True
                 upstream = await self.socket_transport.connect(request, offered(scope))
             self._open.discard(connecting)
@@ -173,34 +191,69 @@ class Relay:
                 closing.add_done_callback(self._closing.discard)
                 await asyncio.shield(closing)
 
-    def _request(self, exchange: Exchange, route: Route, body: bytes) -> UpstreamRequest:
-        endpoint = self._endpoint(exchange, route)
+    def _request(self, exchange: Exchange, route: Route, body: bytes) -> tuple[Endpoint, UpstreamRequest]:
         outline = exchange.outline
         if outline is None and body:
             outline = exchange.dialect.outline(body, exchange.target)
-        return UpstreamRequest(
+        stream = outline is not None and outline.stream
+        endpoint = self._endpoint(exchange, route, stream)
+        headers = endpoint.headers
+        if exchange.upstream_headers:
+            headers = _with(headers, exchange.upstream_headers, route.channel.header_override)
+        return endpoint, UpstreamRequest(
             method=endpoint.method,
             origin=endpoint.origin,
             target=endpoint.target,
-            headers=endpoint.headers,
+            headers=headers,
             body=body,
-            stream=outline is not None and outline.stream,
+            stream=stream,
             timeouts=route.channel.timeouts,
             proxy=route.channel.proxy,
         )
 
-    def _endpoint(self, exchange: Exchange, route: Route) -> Endpoint:
+    def _endpoint(self, exchange: Exchange, route: Route, stream: bool) -> Endpoint:
         # By identity: routes and channels are replaced when they change, and a kept one cannot be anybody else's.
-        key = (id(route), exchange.operation)
+        key = (id(route), exchange.operation, stream)
         kept = self._endpoints.get(key)
         if kept is None:
             endpoint = route.provider.endpoint(
-                route.channel, route.key, exchange.operation, route.dialect, route.upstream_model
+                route.channel, route.key, exchange.operation, route.dialect, route.upstream_model, stream=stream
             )
             if len(self._endpoints) >= ENDPOINTS:
                 self._endpoints.clear()
             kept = self._endpoints[key] = (route, endpoint)
         return kept[1]
+
+    async def _authorised(self, endpoint: Endpoint, request: UpstreamRequest, route: Route) -> UpstreamRequest:
+        """The request with the headers that are not known before it is sent."""
+        headers = request.headers
+        overrides = route.channel.header_override
+        if endpoint.grant is not None:
+            token = await self._grants.token(endpoint.grant, route.channel.proxy)
+            headers = _with(headers, [(b"authorization", b"Bearer " + token)], overrides)
+        if endpoint.sign is not None:
+            headers = _with(headers, endpoint.sign(endpoint, request.body, datetime.now(UTC)), overrides)
+        return msgspec.structs.replace(request, headers=headers)
+
+
+def _with(headers: Pairs, more: Iterable[tuple[bytes, bytes]], overrides: Mapping[str, str]) -> Pairs:
+    """The headers with others in the place of those of the same name; what the channel overrides stays.
+
+    Names of Anthropic's betas are joined: the upstream needs those of the caller and those of the channel.
+    """
+    all_headers = dict(headers)
+    kept = {name.lower().encode("latin-1") for name in overrides}
+    for name, value in more:
+        before = all_headers.get(name)
+        if name == ANTHROPIC_BETA and before is not None:
+            all_headers[name] = b",".join(dict.fromkeys((*_listed(before), *_listed(value))))
+        elif name not in kept:
+            all_headers[name] = value
+    return tuple(all_headers.items())
+
+
+def _listed(value: bytes) -> list[bytes]:
+    return [part.strip() for part in value.split(b",") if part.strip()]
 
 
 async def _whole_body(receive: Receive) -> bytes:

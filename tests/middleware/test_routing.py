@@ -101,7 +101,7 @@ async def test_a_channel_that_does_not_speak_the_dialect_is_passed_over() -> Non
         route = await routed(other, good, path="/v1/embeddings")
         assert isinstance(route, Route)
         assert route.channel is good
-    restricted = channel("restricted", id=3, dialects=("openai_responses",), priority=5)
+    restricted = channel("restricted", id=3, dialects=("anthropic_messages",), priority=5)
     route = await routed(restricted, good)
     assert isinstance(route, Route)
     assert route.channel is good

@@ -7,18 +7,12 @@ import pytest
 
 from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.errors import Fault, NoChannelAvailable, UpstreamError
-from asgi_gateway.providers import PROVIDERS, OpenAIShaped, Origin, parse_base_url, provider
+from asgi_gateway.providers import PROVIDERS, Origin, Vendor, parse_base_url, provider
+from asgi_gateway.providers.services import SERVICES
 from asgi_gateway.storage.records import Channel, Secret
 from support.markdown import table
 
 KEY = Secret("sk-canary")
-
-OPERATIONS = {
-    "openai_chat": Operation.CHAT,
-    "openai_completions": Operation.COMPLETION,
-    "openai_embeddings": Operation.EMBEDDING,
-    "openai_moderations": Operation.MODERATION,
-}
 
 DOCUMENTED = {
     ("openai", "openai_chat"): "https://api.openai.com/v1/chat/completions",
@@ -55,15 +49,15 @@ def channel(name: str, base_url: str = "", **headers: str) -> Channel:
 
 
 def url(name: str, dialect: str, base_url: str = "") -> str:
-    endpoint = PROVIDERS[name].endpoint(channel(name, base_url), KEY, OPERATIONS[dialect], dialect, "m")
+    endpoint = PROVIDERS[name].endpoint(channel(name, base_url), KEY, SERVICES[dialect].operation, dialect, "m")
     origin = endpoint.origin
     port = "" if origin.port == {"http": 80, "https": 443}[origin.scheme] else f":{origin.port}"
     return f"{origin.scheme}://{origin.host}{port}{endpoint.target.decode()}"
 
 
-def row(name: str) -> OpenAIShaped:
+def row(name: str) -> Vendor:
     found = PROVIDERS[name]
-    assert isinstance(found, OpenAIShaped)
+    assert isinstance(found, Vendor)
     return found
 
 
@@ -166,7 +160,7 @@ def test_a_provider_is_found_by_name_or_suggested() -> None:
     assert provider("groq").name == "groq"
     with pytest.raises(ValueError, match="did you mean 'openai'"):
         provider("OpenAl")
-    with pytest.raises(ValueError, match="there are alibaba, baidu"):
+    with pytest.raises(ValueError, match="there are alibaba, anthropic"):
         provider("zzz")
 
 
