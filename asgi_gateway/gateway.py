@@ -350,7 +350,7 @@ class Gateway:
             },
             RetryMiddleware: {"attempts": settings.retry.attempts},
             ChannelRoutingMiddleware: {"directory": directory},
-            FormatConversionMiddleware: {"cache": storage.cache},
+            FormatConversionMiddleware: {"cache": storage.cache, "history": settings.responses.history * 3600.0},
         }
 
 

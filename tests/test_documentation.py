@@ -21,6 +21,7 @@ from asgi_gateway.config import (
     IdentitySettings,
     LimitSettings,
     RateLimit,
+    ResponsesSettings,
     RetrySettings,
     ServerSettings,
     Settings,
@@ -200,6 +201,7 @@ SECTIONS: Mapping[str, tuple[type, set[str]]] = {
     "[retry]": (RetrySettings, set()),
     "[billing]": (BillingSettings, set()),
     "[identity]": (IdentitySettings, set()),
+    "[responses]": (ResponsesSettings, set()),
 }
 """What each section of the file is read into, and which fields of it no file may set."""
 

@@ -26,6 +26,7 @@ LEAST: Mapping[str, float] = {
     "limits.bodies_in_flight_mb": 1,
     "retry.attempts": 1,
     "identity.quota": 0,
+    "responses.history": 0,
 }
 """The smallest number allowed, by key."""
 

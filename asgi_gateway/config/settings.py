@@ -20,6 +20,7 @@ __all__ = [
     "LimitSettings",
     "ModelSettings",
     "RateLimit",
+    "ResponsesSettings",
     "RetrySettings",
     "ServerSettings",
     "Settings",
@@ -155,6 +156,14 @@ class IdentitySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResponsesSettings:
+    """`[responses]`: OpenAI's Responses before upstreams that do not have them."""
+
+    history: int = 0
+    """Hours that a conversation can be continued by `previous_response_id`; 0: such requests are refused there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything a gateway can be told."""
 
@@ -175,6 +184,7 @@ class Settings:
     retry: RetrySettings = field(default_factory=RetrySettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
+    responses: ResponsesSettings = field(default_factory=ResponsesSettings)
 
     @property
     def prices(self) -> dict[str, Price]:

@@ -12,14 +12,12 @@ What was lost on the way is named in `x-gateway-conversion` and in the exchange'
 `conversion` is "strict" refuses the request instead, except for what had to be invented.
 """
 
-import logging
 from typing import ClassVar
 
 import msgspec
 
 from asgi_gateway.canonical import (
     ChatRequest,
-    Keeper,
     Keepsake,
     Losses,
     kept_ids,
@@ -28,39 +26,41 @@ from asgi_gateway.canonical import (
 )
 from asgi_gateway.dialects import CHAT_DIALECTS
 from asgi_gateway.dialects.contract import ChatDialect, ResponseTap
+from asgi_gateway.dialects.openai_responses import OPENAI_RESPONSES
 from asgi_gateway.dialects.sse import is_event_stream
-from asgi_gateway.errors import InvalidRequest, ServiceUnavailable, UpstreamError
+from asgi_gateway.errors import InvalidRequest, UpstreamError
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.middleware.body import replay
 from asgi_gateway.middleware.crossing import Crossing
 from asgi_gateway.middleware.entry import enter
+from asgi_gateway.middleware.recollection import Keeping, Recalling, kept_records, prefix_of
 from asgi_gateway.storage.protocols import Cache
 from asgi_gateway.storage.records import Outcome
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["FormatConversionMiddleware"]
 
-logger = logging.getLogger("asgi_gateway")
-
 NOTHING_LOST = (b"x-gateway-conversion", b"none")
-
-KEPT_FOR = 7 * 86_400.0
-"""Seconds that seals are kept for a conversation to come back."""
 
 
 class FormatConversionMiddleware:
     """Converts requests and answers, and reads the usage on its way.
 
     `cache` keeps seals of thinking for clients that do not send them back; without one they are lost, and noted.
+    `history` is how many seconds a conversation of Responses can be continued by `previous_response_id` where the
+    channel's dialect has no such thing; 0: it is refused.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"route", "body", "outline"})
     uses_after: ClassVar[frozenset[str]] = frozenset()
     writes: ClassVar[frozenset[str]] = frozenset({"usage", "output_estimate", "losses", "upstream_headers"})
 
-    def __init__(self, app: ASGIApp, *, cache: Cache | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, cache: Cache | None = None, history: float = 0.0) -> None:
+        if history and cache is None:
+            raise ValueError("a history needs a cache to be kept in")
         self.app = app
         self.cache = cache
+        self.history = history
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange | None = scope.get(SCOPE_KEY)
@@ -111,7 +111,14 @@ class FormatConversionMiddleware:
         assert exchange.body is not None and exchange.outline is not None
         source, target = CHAT_DIALECTS[exchange.dialect.name], CHAT_DIALECTS[route.dialect]
         losses = Losses("request")
-        asked = source.read_request(await exchange.body.bytes(), exchange.outline, losses)
+        body = await exchange.body.bytes()
+        recall = None
+        if self.history and self.cache is not None and source is not target and source is OPENAI_RESPONSES:
+            recall = Recalling(self.cache, self.history, prefix_of(exchange))
+            body = await recall.continued(body)
+        asked = source.read_request(body, exchange.outline, losses)
+        if recall is not None and asked.store is False:
+            recall = None
         if source is target:  # only the answer is changed
             body, _ = await self._outgoing(exchange, route)
         else:
@@ -119,8 +126,10 @@ class FormatConversionMiddleware:
         exchange.losses = losses.noted()
         keep = None
         if self.cache is not None and not source.keeps_seals and source is not target:
-            keep = self._keeping(exchange, self.cache)
-        crossing = Crossing(exchange, send, source=target, target=source, request=asked, losses=losses, keep=keep)
+            keep = Keeping(self.cache, prefix_of(exchange))
+        crossing = Crossing(
+            exchange, send, source=target, target=source, request=asked, losses=losses, keep=keep, recall=recall
+        )
         try:
             await self.app(scope, replay(body, receive), crossing)
         except UpstreamError:
@@ -152,30 +161,7 @@ class FormatConversionMiddleware:
         """What the ids of ours in a conversation stand for, as far as it is still known."""
         if self.cache is None or not ids:
             return {}
-        prefix = _prefix(exchange)
-        found = await self.cache.get([prefix + id for id in ids])
-        return {id: Keepsake.unpack(found[prefix + id]) for id in ids if prefix + id in found}
-
-    def _keeping(self, exchange: Exchange, cache: Cache) -> "_Keep":
-        return _Keep(cache, _prefix(exchange))
-
-
-class _Keep:
-    """Stores the seals of one answer."""
-
-    __slots__ = ("_cache", "_prefix")
-
-    def __init__(self, cache: Cache, prefix: str) -> None:
-        self._cache = cache
-        self._prefix = prefix
-
-    async def __call__(self, keeper: Keeper) -> None:
-        values = {self._prefix + id: record.pack() for id, record in keeper.records.items()}
-        try:
-            await self._cache.put(values, KEPT_FOR)
-        except ServiceUnavailable as reason:
-            # The answer is good without it: the next turn misses its thinking, and says so.
-            logger.warning("seals of thinking were not kept: %s", reason)
+        return await kept_records(self.cache, prefix_of(exchange), ids)
 
 
 class _TappedSend:
@@ -219,12 +205,6 @@ class _TappedSend:
             self._exchange.usage = self._tap.usage
             if self._exchange.usage is None:
                 self._exchange.output_estimate = self._tap.output_estimate
-
-
-def _prefix(exchange: Exchange) -> str:
-    """Records belong to one user: nobody reads what another's conversation held."""
-    caller = exchange.caller
-    return f"seal:{caller.user.id if caller is not None else 0}:"
 
 
 def _refuse_losses(losses: Losses) -> None:

@@ -33,7 +33,7 @@ from asgi_gateway.exchange import Exchange
 from asgi_gateway.storage.ids import new_id
 from asgi_gateway.types import Message, Send
 
-__all__ = ["Crossing", "EventFilter", "Keep"]
+__all__ = ["Crossing", "EventFilter", "Keep", "Recall"]
 
 PLAIN_LIMIT = 64 << 20
 """Bytes of a plain answer: it is held whole."""
@@ -55,8 +55,17 @@ class Keep(Protocol):
     async def __call__(self, keeper: Keeper) -> None: ...
 
 
+class Recall(Protocol):
+    """Stores a whole answer, as the caller's dialect writes it, before its end is sent."""
+
+    async def __call__(self, answer: bytes) -> None: ...
+
+
 class Crossing:
-    """The answer to one attempt. `keep` stores what the caller's client will not send back; None: nothing is kept."""
+    """The answer to one attempt.
+
+    `keep` stores what the caller's client will not send back, `recall` the answer itself; None: nothing is kept.
+    """
 
     def __init__(
         self,
@@ -68,6 +77,7 @@ class Crossing:
         request: ChatRequest,
         losses: Losses,
         keep: Keep | None,
+        recall: Recall | None,
     ) -> None:
         assert exchange.outline is not None and exchange.route is not None
         self._exchange = exchange
@@ -85,6 +95,7 @@ class Crossing:
             created=int(time.time()),
         )
         self._keep = keep
+        self._recall = recall
         self._keeper = Keeper(new_id) if keep is not None else None
         channel = exchange.route.channel
         self._filters: list[EventFilter] = []
@@ -152,6 +163,8 @@ class Crossing:
             if last:
                 await self._answer_whole()
             return
+        if self._recall is not None:
+            self._events += events
         data = self._writer.write(events) if events else b""
         if failure is not None:
             if data and self.started:
@@ -159,6 +172,8 @@ class Crossing:
             raise failure
         if last:
             await self._store()
+            if self._recall is not None:
+                await self._recall(self._target.write_response(collect(self._events), self._context))
             data += self._writer.finish()
             await self._give(data, more=False)
         elif data:
@@ -182,6 +197,8 @@ class Crossing:
     async def _answer_whole(self) -> None:
         await self._store()
         body = self._target.write_response(collect(self._events), self._context)
+        if self._recall is not None:
+            await self._recall(body)
         headers = self._headers(b"application/json", self._both_sides())
         self.started = True
         await self._send({**self._start, "headers": [*headers, (b"content-length", b"%d" % len(body))]})
