@@ -55,6 +55,11 @@ FORMATS: Mapping[str, Mapping[str, str]] = MappingProxyType(
                 "audio/m4a": "m4a",
                 "audio/pcm": "pcm",
                 "audio/webm": "webm",
+                "audio/x-matroska": "mka",
+                "audio/mka": "mka",
+                "audio/mkv": "mkv",
+                "audio/mpga": "mpga",
+                "audio/x-aac": "x-aac",
             }
         ),
     }
