@@ -13,7 +13,7 @@ from asgi_gateway.dialects.openai_responses.names import NAME
 __all__ = ["has_place", "read_annotation", "write_annotation"]
 
 _PLAIN = frozenset({"type", "url", "title", "start_index", "end_index"})
-"""The members of a `url_citation` that the neutral model has all places for."""
+"""The members of a `url_citation` that the neutral model has places for."""
 
 
 def read_annotation(value: Mapping[str, Any]) -> Citation:
@@ -21,7 +21,7 @@ def read_annotation(value: Mapping[str, Any]) -> Citation:
     kind = value.get("type")
     if kind == "url_citation":
         start, end = _offset(value.get("start_index")), _offset(value.get("end_index"))
-        plain = value.keys() == _PLAIN and start is not None and end is not None
+        plain = value.keys() <= _PLAIN
         return Citation(
             kind="url",
             url=_text(value.get("url")),

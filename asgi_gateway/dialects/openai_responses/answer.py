@@ -5,7 +5,7 @@ from typing import Any
 from asgi_gateway.canonical import ChatRequest, HostedTool, Losses, Reasoning, Started
 from asgi_gateway.dialects.contract import AnswerContext
 from asgi_gateway.dialects.openai_responses.names import NAME
-from asgi_gateway.dialects.openai_responses.request_writer import write_format
+from asgi_gateway.dialects.openai_responses.request_writer import TIERS, write_format
 from asgi_gateway.dialects.openai_responses.tools import write_choice, write_tool
 
 __all__ = ["echo"]
@@ -38,7 +38,7 @@ def echo(context: AnswerContext, started: Started) -> dict[str, Any]:
         "prompt_cache_key": request.cache_key or None,
         "reasoning": _reasoning(request.reasoning),
         "safety_identifier": None,
-        "service_tier": started.service_tier or request.service_tier or "default",
+        "service_tier": started.service_tier if started.service_tier in TIERS else None,
         "store": request.store is not False,
         "temperature": 1.0 if sampling.temperature is None else sampling.temperature,
         "text": _text(request),

@@ -5,7 +5,7 @@
 | an image or a file of another maker's store | refused |
 | a document that is text | a text file, inline |
 | a document's title, context and wish for citations | dropped |
-| video | refused |
+| video; a sound, for models of OpenAI's | refused: Responses has no place for them |
 | a wish to cache up to here | `prompt_cache_breakpoint` for GPT-5.6 and later, else dropped |
 """
 
@@ -69,7 +69,8 @@ def read_content(node: Node, losses: Losses) -> Text | Refusal | Media | Native:
         case "input_image":
             source = _image(node)
             detail = node.text("detail")
-            part = Media(kind="image", source=source, detail=detail, cache=_mark(node))
+            # "auto" is what nothing means, too, and what is written for nothing.
+            part = Media(kind="image", source=source, detail="" if detail == "auto" else detail, cache=_mark(node))
         case "input_file":
             part = _file(node)
         case "input_audio":
@@ -120,10 +121,11 @@ def _audio(node: Node) -> Media:
 class ContentWriter:
     """Writes what a user, a system or a tool says, for one upstream."""
 
-    __slots__ = ("_explicit", "_losses")
+    __slots__ = ("_explicit", "_hears", "_losses")
 
     def __init__(self, family: Family, losses: Losses) -> None:
         self._explicit = family.is_openai and family.version >= EXPLICIT_FROM
+        self._hears = not family.is_openai
         self._losses = losses
 
     def text(self, part: Text) -> dict[str, Any]:
@@ -195,6 +197,8 @@ class ContentWriter:
     def _audio(self, part: Media, source: Source) -> dict[str, Any]:
         if part.cache is not None:
             self._losses.dropped("cache_control")
+        if not self._hears:
+            raise InvalidRequest("Sounds are not supported for this model here.", param="input_audio")
         if not isinstance(source, Inline):
             raise InvalidRequest("Sounds must be sent inline for this model here.", param="input_audio")
         data = {"data": source.data, "format": audio_format(source.media_type)}

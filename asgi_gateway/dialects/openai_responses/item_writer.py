@@ -50,12 +50,13 @@ def native_or_none(part: Native, losses: Losses) -> Any:
 
 
 class ItemWriter:
-    """The items of one request."""
+    """The items of one request. `stored`: the upstream keeps the conversation, and knows items by their ids."""
 
-    __slots__ = ("_content", "_family", "_losses", "_said", "items")
+    __slots__ = ("_content", "_family", "_losses", "_said", "_stored", "items")
 
-    def __init__(self, family: Family, losses: Losses) -> None:
+    def __init__(self, family: Family, losses: Losses, *, stored: bool = False) -> None:
         self.items: list[Any] = []
+        self._stored = stored
         self._family = family
         self._losses = losses
         self._content = ContentWriter(family, losses)
@@ -166,7 +167,7 @@ class ItemWriter:
             return {"type": "refusal", "refusal": part.text}
         length = len(part.text)
         annotations = [write_annotation(citation, length, self._losses) for citation in part.citations]
-        return {"type": "output_text", "text": part.text, "annotations": annotations}
+        return {"type": "output_text", "text": part.text, "annotations": annotations, "logprobs": []}
 
     def _note(self, part: Text | ToolCall | Media) -> None:
         if part.cache is not None:
@@ -182,12 +183,12 @@ class ItemWriter:
                 item["id"] = part.id
             item["summary"] = _summary(part.text)
             item["encrypted_content"] = part.seal.data
-        elif part.seal is None and part.id.startswith("rs_"):
+        elif part.seal is None and part.id and self._stored:
             item.update(id=part.id, summary=_summary(part.text))
         elif part.text and not self._family.is_openai:
             if part.seal is not None:
                 self._losses.dropped("signature")
-            item["id"] = f"rs_{len(self.items)}"
+            item["id"] = part.id or f"rs_{len(self.items)}"
             if self._family.name == "gpt-oss":
                 item["summary"], item["content"] = [], [{"type": "reasoning_text", "text": part.text}]
             else:

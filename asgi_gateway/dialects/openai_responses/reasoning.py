@@ -27,13 +27,15 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _HIGHEST = re.compile(r"(?:.*codex-max|gpt-5\.[2-9]|gpt-[6-9])")
 
 
-def read_reasoning(node: Node, losses: Losses) -> Reasoning:
-    """The object of a request."""
+def read_reasoning(node: Node, losses: Losses) -> Reasoning | None:
+    """The object of a request; None when it says nothing."""
     effort = node.text("effort")
     if effort and effort not in _EFFORTS:
         raise node.unknown("effort", ", ".join(f"'{known}'" for known in _EFFORTS))
     summary = node.text("summary") or node.text("generate_summary")
     note_unread(node, losses)
+    if not effort and not summary:
+        return None
     return Reasoning(
         effort=effort or None,  # type: ignore[arg-type]  # one of the literals, as was checked
         summary=summary,

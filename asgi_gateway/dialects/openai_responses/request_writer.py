@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from asgi_gateway.canonical import ChatRequest, Losses, OutputFormat, Sampling
-from asgi_gateway.dialects.openai_responses.content import ContentWriter
 from asgi_gateway.dialects.openai_responses.item_writer import ItemWriter
 from asgi_gateway.dialects.openai_responses.names import ENCRYPTED, NAME
 from asgi_gateway.dialects.openai_responses.reasoning import refuses_sampling, write_reasoning
@@ -19,12 +18,13 @@ from asgi_gateway.dialects.openai_responses.tools import write_choice, write_too
 from asgi_gateway.dialects.openai_wire.families import Family, family_of
 from asgi_gateway.errors import InvalidRequest
 
-__all__ = ["write_format", "write_request"]
+__all__ = ["TIERS", "write_format", "write_request"]
 
 LEAST_OUTPUT = 16
 """The fewest tokens that OpenAI takes as a limit."""
 
-_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
+TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
+"""Names of service tiers."""
 
 _LINKED = ESSENTIAL | {"background"}
 """Own fields that speak of what is stored: with them `store` is left to its default."""
@@ -37,7 +37,8 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     family = family_of(request.model)
     extras = dict(request.own_extras(NAME, losses))
     body: dict[str, Any] = {"model": request.model}
-    _conversation(request, family, body, losses)
+    linked = not _LINKED.isdisjoint(extras)
+    _conversation(request, ItemWriter(family, losses, stored=bool(request.store) or linked), body)
     tools = [write_tool(tool, losses) for tool in request.tools]
     if "image" in request.modalities and not any(tool["type"] == "image_generation" for tool in tools):
         losses.approximated("modalities")
@@ -55,7 +56,7 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     include = _include(request, family, extras.pop("include", None))
     if include:
         body["include"] = include
-    if request.store is not None or not _LINKED.intersection(extras):
+    if request.store is not None or not linked:
         body["store"] = bool(request.store)
     body.update(extras)
     if request.stream:
@@ -63,11 +64,10 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     return _encode(body)
 
 
-def _conversation(request: ChatRequest, family: Family, body: dict[str, Any], losses: Losses) -> None:
+def _conversation(request: ChatRequest, writer: ItemWriter, body: dict[str, Any]) -> None:
     """The first instruction is the field of this name; others are messages in front, and so is a marked one."""
-    writer = ItemWriter(family, losses)
     texts = request.instructions
-    if texts and len(ContentWriter(family, losses).text(texts[0])) == 2:
+    if texts and texts[0].cache is None:
         body["instructions"] = texts[0].text
         texts = texts[1:]
     for text in texts:
@@ -158,7 +158,7 @@ def _wishes(request: ChatRequest, losses: Losses) -> Iterator[tuple[str, Any]]:
         yield "user", request.user
     if request.metadata is not None:
         yield "metadata", request.metadata
-    if request.service_tier in _TIERS:
+    if request.service_tier in TIERS:
         yield "service_tier", request.service_tier
     elif request.service_tier:
         losses.dropped("service_tier")

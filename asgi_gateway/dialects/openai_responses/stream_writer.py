@@ -31,6 +31,7 @@ from asgi_gateway.canonical import (
     TextDelta,
     Thinking,
     ThinkingDelta,
+    TokenLogprob,
     ToolCall,
     ToolCallDelta,
     ToolResult,
@@ -71,6 +72,7 @@ class StreamWriter:
         "_refused",
         "_stopped",
         "_thought",
+        "_tokens",
         "_usage",
         "response",
     )
@@ -89,6 +91,7 @@ class StreamWriter:
         self._open: MessageWriter | ThoughtWriter | CallWriter | None = None
         """What takes deltas."""
         self._hosted: HostedCall | None = None
+        self._tokens: list[TokenLogprob] = []
         self._refused = False
         self._stopped: Stopped | None = None
         self._usage: Usage | None = None
@@ -116,6 +119,8 @@ class StreamWriter:
         losses = self._context.losses
         if self._order.dropped_choices:
             losses.dropped("choices")
+        if self._tokens:
+            losses.dropped("logprobs")
         self._begin()
         status, details = write_stop(self._stopped, losses, refused=self._refused)
         self._settle(status)
@@ -143,10 +148,10 @@ class StreamWriter:
         elif self._message is not None and isinstance(event, CitationGiven):
             self._message.cite(event.citation)
         elif isinstance(event, LogprobsGiven):
-            if self._message is not None:
-                self._message.text_with("", event.tokens)
+            if isinstance(self._open, MessageWriter):
+                self._open.text_with("", event.tokens)
             else:
-                self._context.losses.dropped("logprobs")
+                self._tokens += event.tokens  # a text to come is theirs
         else:
             self._rarer(event)
 
@@ -193,9 +198,12 @@ class StreamWriter:
                     self._message = MessageWriter(self._lines, self._context.losses, self._id("msg_"), len(self._items))
                 self._open = self._message
                 self._message.open(event.kind)
+                if self._tokens:
+                    self._message.text_with("", self._tokens)
+                    self._tokens = []
             case "thinking":
                 self._settle()
-                id = self._id("rs_", own=event.id)
+                id = event.id or self._id("rs_")
                 self._open = self._thought = ThoughtWriter(self._lines, id, len(self._items))
             case "tool_call":
                 self._settle()

@@ -168,7 +168,7 @@ class StreamTap:
             self._look()
         if self._failure is not None:
             return b""
-        if _LAST.search(block) is None:
+        if (b'"response"' not in block and b"error" not in block) or _LAST.search(block) is None:
             return block
         return b"".join([event for event in sse.events(block) if not self._withholds(event)])
 

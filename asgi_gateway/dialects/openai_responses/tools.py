@@ -58,7 +58,7 @@ def _tool(node: Node, losses: Losses) -> Tool:
             strict=node.flag("strict"),
         )
         extras = node.unread()
-        if not extras:
+        if not extras and tool.strict is not None:
             return tool
         return FunctionTool(
             name=tool.name,
@@ -142,7 +142,7 @@ def _function(tool: FunctionTool, losses: Losses) -> dict[str, Any]:
     if tool.description:
         function["description"] = tool.description
     function["parameters"] = tool.parameters
-    function["strict"] = bool(tool.strict)
+    function["strict"] = tool.strict if tool.dialect == NAME else bool(tool.strict)
     if tool.dialect == NAME:
         function.update(tool.extras)
     else:
