@@ -142,12 +142,8 @@ class ChoiceReader:
         self._rest(message, events)
 
     def _rest(self, delta: dict[str, Any], events: list[Event]) -> None:
-        """All but the thinking."""
+        """All but the thinking; what belongs to the text comes while that is open."""
         self._content(delta.get("content"), events)
-        refusal = delta.get("refusal")
-        if isinstance(refusal, str) and refusal:
-            self._say("refusal", refusal, events)
-            self.refused = True
         annotations = delta.get("annotations")
         if isinstance(annotations, list):
             for value in annotations:
@@ -155,6 +151,10 @@ class ChoiceReader:
         seal = google_seal(delta)
         if seal is not None:
             self._seal(seal, events)
+        refusal = delta.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            self._say("refusal", refusal, events)
+            self.refused = True
         self._media(delta, events)
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
@@ -175,6 +175,8 @@ class ChoiceReader:
         if kind == "thinking":
             self._thought, self._pieces, self._told = Thought(id=id), [], False
         events.append(PartOpened(self._index, kind, self.number, id))
+        if self._logprobs is not None:
+            self._logprobs.give(self._index, events)
 
     def _say(self, kind: OpenKind, text: str, events: list[Event]) -> None:
         if self._kind != kind:
@@ -235,9 +237,10 @@ class ChoiceReader:
         seal = None if found is None else found[0]
         id = detail.get("id")
         id = id if isinstance(id, str) else ""
-        if found is not None and self._calls.seal(found[0], found[1] or id, events, surely=bool(found[1])):
-            return False
         is_open = self._kind == "thinking"
+        named = found is not None and not text and not (is_open and id and id == self._thought.id)
+        if found is not None and named and self._calls.seal(found[0], found[1] or id, events, surely=bool(found[1])):
+            return False
         repeated = is_open and bool(text) and not beside and text == "".join(self._pieces)
         if not repeated and not (is_open and self._thought.goes_on(detail, text, seal)):
             self._open("thinking", events, id)
@@ -286,9 +289,12 @@ class ChoiceReader:
         if self._logprobs is None:
             self._logprobs = LogprobsReader(self._losses)
         self._logprobs.take(value)
+        self._give_logprobs(self._logprobs, events)
+
+    def _give_logprobs(self, logprobs: LogprobsReader, events: list[Event]) -> None:
         index = self._index if self._kind is not None else self._calls.open_index
         if index is not None:
-            self._logprobs.give(index, events)
+            logprobs.give(index, events)
 
     def close(self, events: list[Event]) -> None:
         """Close the part that is open, calls excepted."""
@@ -302,6 +308,8 @@ class ChoiceReader:
 
     def end(self, events: list[Event]) -> None:
         """Close everything: the choice is over."""
+        if self._logprobs is not None:
+            self._give_logprobs(self._logprobs, events)
         self.close(events)
         for thinking in self._calls.end(events):
             self._give(thinking, events)

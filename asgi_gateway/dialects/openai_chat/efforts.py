@@ -15,13 +15,16 @@ Names with a vendor in front (`qwen/qwen3-32b`) are a router's: it is asked with
 import re
 from typing import Any
 
-from asgi_gateway.canonical import Effort, Losses, Reasoning, effort_of
+from asgi_gateway.canonical import Effort, Losses, Reasoning, budget_of, effort_of
 from asgi_gateway.dialects.openai_wire.families import Family
 
 __all__ = ["asked_effort", "write_reasoning"]
 
 _SWITCHED = frozenset({"deepseek", "glm", "doubao", "kimi", "mimo"})
 _WITH_EFFORT = frozenset({"deepseek", "glm", "doubao"})
+QWENS_MOST = 32768
+"""Tokens of thinking that every Qwen takes which thinks."""
+
 _HIGHEST = re.compile(r"(?:.*codex-max|gpt-5\.[2-9]|gpt-[6-9])")
 
 
@@ -50,11 +53,11 @@ def write_reasoning(reasoning: Reasoning, model: str, family: Family, losses: Lo
         losses.dropped("reasoning.summary")
     effort = asked_effort(reasoning, model, family)
     if family.is_openai and not family.reasons:
-        if effort is not None and effort != "none":
+        if effort_of(reasoning) not in (None, "none"):
             losses.dropped("reasoning")
         return {}
     if family.name == "qwen" and not family.routed:
-        return _qwen(reasoning, effort)
+        return _qwen(reasoning, effort, losses)
     if family.name in _SWITCHED and not family.routed:
         return _switched(reasoning, effort, family, losses)
     if family.routed and family.name in ("claude", "gemini") and (reasoning.budget or 0) > 0:
@@ -66,12 +69,15 @@ def write_reasoning(reasoning: Reasoning, model: str, family: Family, losses: Lo
     return {"reasoning_effort": effort}
 
 
-def _qwen(reasoning: Reasoning, effort: Effort | None) -> dict[str, Any]:
+def _qwen(reasoning: Reasoning, effort: Effort | None, losses: Losses) -> dict[str, Any]:
     if effort is None and reasoning.enabled is None and not reasoning.adaptive:
         return {}
     fields: dict[str, Any] = {"enable_thinking": effort != "none"}
-    if reasoning.budget is not None and reasoning.budget > 0:
-        fields["thinking_budget"] = reasoning.budget
+    budget = budget_of(reasoning, most=QWENS_MOST)
+    if budget is not None and budget > 0:
+        fields["thinking_budget"] = budget
+        if budget != reasoning.budget:
+            losses.approximated("reasoning")
     return fields
 
 

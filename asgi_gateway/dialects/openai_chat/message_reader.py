@@ -55,7 +55,7 @@ class MessageReader:
                 case "user":
                     parts = content_of(message, self._losses)
                     self.turns.append(Turn("user", tuple(parts), message.text("name")))
-                    message.skip("tool_calls") if message.value.get("tool_calls") == [] else None
+                    message.skip(*(name for name in ("tool_calls",) if not message.value.get(name)))
                 case "assistant":
                     self._assistant(message)
                 case "tool":
@@ -93,7 +93,7 @@ class MessageReader:
         said += self._media(message)
         _seal_text(said, google_seal(message.value))
         said += [_sealed(call, seals) for call in calls]
-        message.skip("annotations") if not message.value.get("annotations") else None
+        message.skip(*(name for name in ("annotations", "prefix") if not message.value.get(name)))
         self.turns.append(Turn("assistant", tuple(said), message.text("name")))
 
     def _calls(self, message: Node) -> Iterator[ToolCall]:

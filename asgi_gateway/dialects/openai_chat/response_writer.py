@@ -166,7 +166,7 @@ class _Message:
         if part.dialect != DIALECT or part.field.startswith("content[]"):
             self._losses.dropped(part.field)
         elif isinstance(part.value, list) and isinstance(known := self.fields.get(part.field), list):
-            known.extend(part.value)
+            self.fields[part.field] = [*known, *part.value]
         else:
             self.fields[part.field] = part.value
 

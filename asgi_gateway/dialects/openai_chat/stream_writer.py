@@ -285,7 +285,9 @@ class ChatStreamWriter:
     def _sealed(self, part: _Open, seal: Seal, given: list[bytes]) -> None:
         part.seal = seal
         if seal.maker == "google" and part.opened.kind == "tool_call" and not part.choice.function:
-            call = {"index": part.place, "extra_content": google_content(seal)}
+            # Clients want the call's own object in each of its deltas.
+            empty = {"custom": {"input": ""}} if part.opened.custom else {"function": {"arguments": ""}}
+            call = {"index": part.place, **empty, "extra_content": google_content(seal)}
             self._say(part.choice, {"tool_calls": [call]}, given)
 
     def _closed(self, part: _Open, given: list[bytes]) -> None:
