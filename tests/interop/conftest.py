@@ -26,6 +26,7 @@ unpriced = "free"
 {channels}
 [[users]]
 name = "dev"
+unlimited = true
 [[tokens]]
 name = "dev"
 key = "{DEV.key}"
