@@ -34,7 +34,7 @@ CROWD = 8
 TURNS = 16
 """Turns of the loop that a batch waits at most."""
 
-ENOUGH = 64
+ENOUGH = 128
 """Verbs that are worth a commit, however many more may come."""
 
 PATIENCE = 10
