@@ -4,6 +4,7 @@ Each dialect reads its wire format into this and writes it from this; none knows
 Everything here is a frozen `msgspec.Struct`, made in a tenth of a microsecond: a stream makes thousands.
 """
 
+from asgi_gateway.canonical.custom_calls import CustomCalls, wrap_input
 from asgi_gateway.canonical.estimate import estimate_tokens
 from asgi_gateway.canonical.events import (
     CitationGiven,
@@ -25,7 +26,7 @@ from asgi_gateway.canonical.events import (
     UsageReported,
 )
 from asgi_gateway.canonical.keepsakes import Keeper, Keepsake, is_kept_id, kept_ids, restore, wanted
-from asgi_gateway.canonical.losses import Loss, Losses
+from asgi_gateway.canonical.losses import Loss, Losses, header_of
 from asgi_gateway.canonical.order import InOrder
 from asgi_gateway.canonical.parts import (
     CacheMark,
@@ -78,6 +79,7 @@ __all__ = [
     "Choice",
     "Citation",
     "CitationGiven",
+    "CustomCalls",
     "CustomTool",
     "Effort",
     "Event",
@@ -135,6 +137,7 @@ __all__ = [
     "collect",
     "effort_of",
     "estimate_tokens",
+    "header_of",
     "is_kept_id",
     "is_wrapped",
     "kept_ids",
@@ -143,4 +146,5 @@ __all__ = [
     "unwrap",
     "wanted",
     "wrap",
+    "wrap_input",
 ]

@@ -10,11 +10,12 @@ assert losses.header() == "dropped:logit_bias,approximated:tools[].custom"
 ```
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["Loss", "Losses"]
+__all__ = ["Loss", "Losses", "header_of"]
 
 Kind = Literal["dropped", "approximated", "invented"]
 Side = Literal["request", "response"]
@@ -66,12 +67,17 @@ class Losses:
         return tuple(Loss(kind, self.side, field) for kind, field in self._noted)
 
     def header(self) -> str:
-        """A header's text: "none", or `kind:field` separated by commas, cut at a bound with "…" spelt "...".
+        """A header's text, see `header_of`."""
+        return header_of(self.noted())
 
-        Field names can come from a caller: what a header cannot carry is replaced.
-        """
-        if not self._noted:
-            return "none"
-        text = ",".join(f"{kind}:{field}" for kind, field in self._noted)
-        text = "".join(mark if "!" <= mark <= "~" else "?" for mark in text)
-        return text if len(text) <= HEADER_LIMIT else text[: HEADER_LIMIT - 3] + "..."
+
+def header_of(losses: Sequence[Loss]) -> str:
+    """A header's text: "none", or `kind:field` separated by commas, cut at a bound with "...".
+
+    Field names can come from a caller: what a header cannot carry is replaced.
+    """
+    if not losses:
+        return "none"
+    text = ",".join(f"{loss.kind}:{loss.field}" for loss in losses)
+    text = "".join(mark if "!" <= mark <= "~" else "?" for mark in text)
+    return text if len(text) <= HEADER_LIMIT else text[: HEADER_LIMIT - 3] + "..."

@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Seal", "is_wrapped", "unwrap", "wrap"]
+__all__ = ["PREFIX", "Seal", "is_wrapped", "unwrap", "wrap"]
 
 Kind = Literal["signature", "redacted", "encrypted"]
 

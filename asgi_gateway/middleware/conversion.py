@@ -20,10 +20,12 @@ from asgi_gateway.canonical import (
     ChatRequest,
     Keepsake,
     Losses,
+    header_of,
     kept_ids,
     restore,
     wanted,
 )
+from asgi_gateway.canonical.seals import PREFIX
 from asgi_gateway.dialects import CHAT_DIALECTS
 from asgi_gateway.dialects.contract import ChatDialect, ResponseTap
 from asgi_gateway.dialects.openai_responses import OPENAI_RESPONSES
@@ -39,6 +41,9 @@ from asgi_gateway.storage.records import Outcome
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["FormatConversionMiddleware"]
+
+WRAPPED = PREFIX.encode()
+"""Stands in a body that holds a seal of another maker's, wrapped by us."""
 
 NOTHING_LOST = (b"x-gateway-conversion", b"none")
 
@@ -69,6 +74,7 @@ class FormatConversionMiddleware:
             return
         exchange.usage = None
         exchange.output_estimate = 0
+        exchange.losses = ()
         if scope["type"] != "http":  # frames of a WebSocket are read where they are pumped
             await self.app(scope, receive, send)
             return
@@ -101,6 +107,8 @@ class FormatConversionMiddleware:
             body = dialect.rewrite(
                 body, model=model, include_usage=ask, reasoning=exchange.reasoning, overrides=overrides
             )
+        if WRAPPED in body and dialect.name in CHAT_DIALECTS:
+            body = _without_foreign_seals(CHAT_DIALECTS[dialect.name], body, exchange)
         if self.cache is not None and b'"agw_' in body:
             records = await self._records(kept_ids(body), exchange)
             for id, record in records.items():
@@ -196,7 +204,9 @@ class _TappedSend:
             if stream and outline.framing == "json-array":
                 headers = [pair for pair in headers if pair[0] != b"content-type"]
                 headers.append((b"content-type", b"application/json"))
-            message = {**message, "headers": [*headers, NOTHING_LOST]}
+            lost = self._exchange.losses
+            told = (b"x-gateway-conversion", f"request={header_of(lost)}; response=none".encode("ascii"))
+            message = {**message, "headers": [*headers, told if lost else NOTHING_LOST]}
         await self._send(message)
 
     def note(self) -> None:
@@ -205,6 +215,19 @@ class _TappedSend:
             self._exchange.usage = self._tap.usage
             if self._exchange.usage is None:
                 self._exchange.output_estimate = self._tap.output_estimate
+
+
+def _without_foreign_seals(dialect: ChatDialect, body: bytes, exchange: Exchange) -> bytes:
+    """The body with seals of other makers left out, which its upstream would take for its own and refuse.
+
+    They stand in a conversation that began at an upstream of another maker. Such a body is read and written again.
+    """
+    assert exchange.outline is not None
+    losses = Losses("request")
+    request = dialect.read_request(body, exchange.outline, losses)
+    written = dialect.write_request(request, losses)
+    exchange.losses = losses.noted()
+    return written
 
 
 def _refuse_losses(losses: Losses) -> None:

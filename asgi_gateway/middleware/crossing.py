@@ -13,6 +13,8 @@ from typing import Protocol
 
 from asgi_gateway.canonical import (
     ChatRequest,
+    CustomCalls,
+    CustomTool,
     Event,
     Failed,
     Keeper,
@@ -99,6 +101,8 @@ class Crossing:
         self._keeper = Keeper(new_id) if keep is not None else None
         channel = exchange.route.channel
         self._filters: list[EventFilter] = []
+        if custom := {tool.name for tool in request.tools if isinstance(tool, CustomTool)}:
+            self._filters.append(CustomCalls(custom))
         if channel.content_to_thinking:
             self._filters.append(TagsToThinking())
         if channel.thinking_to_content:
