@@ -207,7 +207,14 @@ PARTS = (
     Thinking("", OPENAIS),
     Thinking("bare"),
     Thinking(""),
-    Text("so", (Citation(kind="url", url="https://x.test", title="T", quoted="q"),)),
+    Text(
+        "so",
+        (
+            Citation(kind="url", url="https://x.test", title="T", quoted="q"),
+            Citation(kind="document", source="d"),
+            Citation(kind="document", dialect="bedrock_converse", native=OWN),
+        ),
+    ),
     Text("signed", seal=GOOGLES),
     Refusal("No."),
     Text(""),
@@ -254,6 +261,13 @@ def test_every_kind_of_part_is_written_or_noted() -> None:
     assert plainly.usage == streaming.usage == usage
     parts = plainly.choices[0].parts
     assert parts[:5] == PARTS[:5]
+    text = parts[5]
+    assert isinstance(text, Text)
+    assert [(citation.url, citation.title, citation.source) for citation in text.citations] == [
+        ("https://x.test", "T", ""),
+        ("", "", "d"),
+        ("", "T", "s"),
+    ]
     assert parts[-3:] == (
         PARTS[-3],
         ToolCall(id="b", name="f", arguments="{}"),

@@ -50,3 +50,22 @@ def test_the_value_of_another_field() -> None:
     """Found by its name."""
     assert sse.field_of(b"event: error\r\ndata: 1\r\n\r\n", b"event") == b"error"
     assert sse.field_of(b"data: event: x\n\n", b"event") == b""
+
+
+@pytest.mark.parametrize(
+    ("kind", "stream", "comments"),
+    [
+        (b"text/event-stream", True, True),
+        (b"Text/Event-Stream; charset=utf-8", True, True),
+        (b"application/vnd.amazon.eventstream", True, False),
+        (b"Application/VND.Amazon.EventStream", True, False),
+        (b"application/json", False, False),
+        (b"", False, False),
+    ],
+)
+def test_event_streams_are_known_by_their_type(kind: bytes, stream: bool, comments: bool) -> None:
+    """Amazon's binary ones among them, in which no comment may stand."""
+    headers = [(b"server", b"x"), (b"content-type", kind)]
+    assert sse.is_event_stream(headers) is stream
+    assert sse.takes_comments(headers) is comments
+    assert not sse.is_event_stream([])

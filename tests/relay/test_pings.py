@@ -132,6 +132,22 @@ async def test_a_plain_answer_gets_none() -> None:
         await caller.ended()
 
 
+async def test_a_binary_stream_gets_none() -> None:
+    """A comment would stand in the middle of Amazon's frames."""
+    late = asyncio.Event()
+    reply = Reply.stream(chunk("a"), late, *stream("b"))
+    reply.headers = [(b"content-type", b"application/vnd.amazon.eventstream")]
+    app, _ = relay(reply)
+    async with Connection(app, http_scope(), STREAM) as caller:
+        for _ in range(2):
+            await caller.next()
+        await asyncio.sleep(3 * SOON)
+        assert len(caller.messages) == 2
+        late.set()
+        await caller.ended()
+    assert caller.seen().body == chunk("a") + b"".join(stream("b"))
+
+
 async def test_before_the_first_ping_a_failure_is_retried_unseen() -> None:
     """A silent moment shorter than that costs nothing."""
     transport = ScriptedTransport(Reply.stream(UpstreamUnreachable("broken")), Reply.stream(*stream("good")))
