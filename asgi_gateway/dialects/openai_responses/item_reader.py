@@ -93,7 +93,7 @@ class _Items:
                 self._call(item, custom=kind == "custom_tool_call")
             case "function_call_output" | "custom_tool_call_output":
                 self._output(item, custom=kind == "custom_tool_call_output")
-            case "image_generation_call" if "result" in item:
+            case "image_generation_call" if isinstance(item.value.get("result"), str):
                 self.add("assistant", self._image(item))
             case _ if kind in CALLS or kind in OUTPUTS:
                 self.add("assistant", *read_hosted(item.value))

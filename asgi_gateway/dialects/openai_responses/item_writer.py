@@ -60,7 +60,7 @@ class ItemWriter:
         self._family = family
         self._losses = losses
         self._content = ContentWriter(family, losses)
-        self._said: list[Text | Refusal] = []
+        self._said: list[Text | Refusal | Native] = []
 
     def system(self, part: Text) -> None:
         """An instruction in front of the turns that is not the first."""
@@ -102,12 +102,12 @@ class ItemWriter:
                 case Native():
                     value = native_or_none(part, self._losses)
                     if value is not None:
-                        (content if "content[]" in part.field else self.items).append(value)
+                        (content if _is_content(part) else self.items).append(value)
                 case Thinking() | ToolCall() | HostedCall() | HostedResult():
                     self._losses.dropped(f"{role}.{type(part).__name__.lower()}")
                 case _:
                     assert_never(part)
-        if not content and parts:
+        if not content:
             return
         if len(content) == len(texts) == 1 and len(parts) == 1:
             self.items.append({"role": role, "content": self._plain(parts)})
@@ -122,7 +122,7 @@ class ItemWriter:
         return written["text"] if len(written) == 2 else [written]
 
     def _of_assistant(self, part: Part) -> None:
-        if isinstance(part, Text | Refusal):
+        if isinstance(part, Text | Refusal) or (isinstance(part, Native) and _is_content(part)):
             self._said.append(part)
             return
         self._say()
@@ -162,7 +162,9 @@ class ItemWriter:
             self.items.append(message)
         said.clear()
 
-    def _spoken(self, part: Text | Refusal) -> Json:
+    def _spoken(self, part: Text | Refusal | Native) -> Any:
+        if isinstance(part, Native):
+            return part.value
         if isinstance(part, Refusal):
             return {"type": "refusal", "refusal": part.text}
         length = len(part.text)
@@ -257,6 +259,11 @@ class ItemWriter:
         value = native_or_none(part, self._losses)
         if value is not None:
             self.items.append(value)
+
+
+def _is_content(part: Native) -> bool:
+    """Whether it is a part of a message, not an item."""
+    return part.dialect == NAME and "content[]" in part.field
 
 
 def _summary(text: str) -> list[Json]:

@@ -38,6 +38,9 @@ from asgi_gateway.dialects.openai_responses.usage import usage_of
 
 __all__ = ["BEFORE", "Item", "OutputReader", "read_image", "thought_of"]
 
+LATEST = 1 << 40
+"""Seconds since the epoch that are no moment any more."""
+
 BEFORE = "^"
 """Stands for a call's id in a wrapped seal: it belongs to the part in front of its item."""
 
@@ -88,7 +91,7 @@ class OutputReader:
                 Started(
                     id=_text(response.get("id")),
                     model=_text(response.get("model")),
-                    created=int(created) if isinstance(created, int | float) else 0,
+                    created=int(created) if isinstance(created, int | float) and 0 <= created < LATEST else 0,
                     service_tier=_text(response.get("service_tier")),
                 )
             )

@@ -65,9 +65,12 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
 
 
 def _conversation(request: ChatRequest, writer: ItemWriter, body: dict[str, Any]) -> None:
-    """The first instruction is the field of this name; others are messages in front, and so is a marked one."""
+    """The first instruction is the field of this name; others are messages in front, and so is a marked one.
+
+    Where nothing else is said, all are messages: there must be an input.
+    """
     texts = request.instructions
-    if texts and texts[0].cache is None:
+    if texts and texts[0].cache is None and (request.turns or len(texts) > 1):
         body["instructions"] = texts[0].text
         texts = texts[1:]
     for text in texts:

@@ -139,7 +139,7 @@ class StreamWriter:
 
     def _write(self, event: Event) -> None:
         if isinstance(event, ThinkingDelta):
-            if self._thought is not None:
+            if self._thought is not None and event.text:
                 self._thought.text(event.text)
         elif isinstance(event, ToolCallDelta):
             self._release(None)
@@ -288,7 +288,7 @@ class StreamWriter:
             case HostedResult():
                 self._hosted_result(part)
             case Native():
-                if part.dialect == NAME:
+                if part.dialect == NAME and "content[]" not in part.field:
                     self._settle()
                     send_whole(self._lines, len(self._items), part.value)
                     self._items.append(part.value)

@@ -73,11 +73,23 @@ def _tool(node: Node, losses: Losses) -> Tool:
         custom = CustomTool(
             name=node.require_text("name"),
             description=node.text("description"),
-            format=None if format is None else format.value,
+            format=None if format is None else _read_format(format.value),
         )
         note_unread(node, losses)
         return custom
     return _hosted(kind, node)
+
+
+def _read_format(format: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The form of a free text. A grammar stands at the top here, and in an object of its own in chat and neutrally."""
+    if format.get("type") != "grammar" or "grammar" in format:
+        return format
+    return {"type": "grammar", "grammar": {name: value for name, value in format.items() if name != "type"}}
+
+
+def _write_format(format: Mapping[str, Any]) -> Mapping[str, Any]:
+    grammar = format.get("grammar")
+    return {"type": "grammar", **grammar} if isinstance(grammar, Mapping) else format
 
 
 def _hosted(kind: str, node: Node) -> HostedTool:
@@ -128,7 +140,7 @@ def write_tool(tool: Tool, losses: Losses) -> Mapping[str, Any]:
             if tool.description:
                 custom["description"] = tool.description
             if tool.format is not None:
-                custom["format"] = tool.format
+                custom["format"] = _write_format(tool.format)
             return custom
         case HostedTool():
             return _hosted_out(tool, losses)
