@@ -128,10 +128,24 @@ def test_usage_that_was_not_told_is_not_made_up() -> None:
 
 
 def test_kinds_of_usage_that_are_not_always_named() -> None:
-    """Images, in and out."""
+    """Images that went in; those that came out have no place but the total."""
     usage = written_plain(response_of(usage=Usage(image_input=1, image_output=2)))["usage"]
     assert usage["prompt_tokens_details"]["image_tokens"] == 1
-    assert usage["completion_tokens_details"]["image_tokens"] == 2
+    assert usage["completion_tokens"] == 2
+    assert "image_tokens" not in usage["completion_tokens_details"]
+
+
+@pytest.mark.parametrize(
+    ("tier", "expected", "lost"),
+    [("standard", "default", "none"), ("flex", "flex", "none"), ("on_demand", None, "dropped:service_tier")],
+)
+def test_tiers(tier: str, expected: str | None, lost: str) -> None:
+    """In OpenAI's words, or not at all."""
+    plain, stream = context_of(), context_of()
+    response = response_of(started=Started("x", "m", 7, tier))
+    assert written_plain(response, plain).get("service_tier") == expected
+    assert chunks_of(streamed(list(unfold(response)), stream))[0].get("service_tier") == expected
+    assert plain.losses.header() == stream.losses.header() == lost
 
 
 def test_a_stream_that_says_nothing_still_ends() -> None:

@@ -133,11 +133,12 @@ def test_every_answer_is_written_and_read_again() -> None:
 
 
 def _consistent(response: ChatResponse) -> ChatResponse:
-    """With a usage that is not marked: what is written adds up."""
+    """With a usage that is not marked, and images in its total: what is written adds up."""
     usage = response.usage
-    return msgspec.structs.replace(
-        response, usage=None if usage is None else msgspec.structs.replace(usage, inconsistent=False)
-    )
+    if usage is not None:
+        output = usage.output + usage.image_output
+        usage = msgspec.structs.replace(usage, inconsistent=False, output=output, image_output=0)
+    return msgspec.structs.replace(response, usage=usage)
 
 
 def _joined(response: ChatResponse) -> list[Any]:
@@ -149,7 +150,7 @@ def _joined(response: ChatResponse) -> list[Any]:
             text = getattr(part, "text", None)
             known = kinds.setdefault(type(part), "" if text is not None else [])
             kinds[type(part)] = known + (text if text is not None else [part])
-        seals = [part.seal for part in choice.parts if getattr(part, "seal", None) is not None]  # type: ignore[union-attr] # asked for
+        seals = [part.seal for part in choice.parts if getattr(part, "seal", None) is not None]
         found += [kinds, seals, choice.stopped, choice.logprobs]
     return found
 

@@ -167,7 +167,7 @@ def test_what_cannot_be_said_of_a_document_is_noted() -> None:
         ({"citations": True}, "dropped:citations"),
     ]:
         losses = Losses("request")
-        user_part(Media(kind="document", source=Inline("text/plain", ""), name="a", **fields), losses=losses)  # type: ignore[arg-type] # of several types
+        user_part(Media(kind="document", source=Inline("text/plain", ""), name="a", **fields), losses=losses)
         assert told(losses) == expected
 
 

@@ -34,7 +34,7 @@ from asgi_gateway.dialects.openai_chat.media import image_out
 from asgi_gateway.dialects.openai_chat.reasoning_details import call_detail, details_of, google_content
 from asgi_gateway.dialects.openai_chat.spoken import audio_out
 from asgi_gateway.dialects.openai_chat.tools import is_legacy
-from asgi_gateway.dialects.openai_chat.usage_report import usage_out
+from asgi_gateway.dialects.openai_chat.usage_report import service_tier, usage_out
 
 __all__ = ["call_id", "write_response"]
 
@@ -48,8 +48,8 @@ def write_response(response: ChatResponse, context: AnswerContext) -> bytes:
         "created": started.created or context.created,
         "model": started.model or context.request.model,
     }
-    if started.service_tier:
-        body["service_tier"] = started.service_tier
+    if tier := service_tier(started.service_tier, context.losses):
+        body["service_tier"] = tier
     legacy = is_legacy(context.request)
     choices = response.choices or (Choice(),)
     body["choices"] = [_choice(number, choice, context, legacy=legacy) for number, choice in enumerate(choices)]

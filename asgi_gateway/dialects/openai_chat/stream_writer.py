@@ -51,7 +51,7 @@ from asgi_gateway.dialects.openai_chat.reasoning_details import call_detail, det
 from asgi_gateway.dialects.openai_chat.response_writer import call_id
 from asgi_gateway.dialects.openai_chat.spoken import audio_out
 from asgi_gateway.dialects.openai_chat.tools import is_legacy
-from asgi_gateway.dialects.openai_chat.usage_report import usage_out
+from asgi_gateway.dialects.openai_chat.usage_report import service_tier, usage_out
 
 __all__ = ["ChatStreamWriter"]
 
@@ -133,8 +133,8 @@ class ChatStreamWriter:
             "created": started.created or self._context.created,
             "model": started.model or self._context.request.model,
         }
-        if started.service_tier:
-            head["service_tier"] = started.service_tier
+        if tier := service_tier(started.service_tier, self._context.losses):
+            head["service_tier"] = tier
         return b"data: " + _encode(head)[:-1] + b',"choices":['
 
     def write(self, events: Sequence[Event]) -> bytes:
