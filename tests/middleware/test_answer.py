@@ -47,13 +47,14 @@ async def test_the_beginning_and_the_end_are_noted() -> None:
 
 async def test_only_an_answer_without_an_error_is_good() -> None:
     """By its status, or by what a WebSocket says; what an extension sends before is not yet the answer."""
-    for message, good in (
+    answers: list[tuple[Message, bool]] = [
         ({"type": "http.response.start", "status": 399}, True),
         ({"type": "http.response.start", "status": 400}, False),
         ({"type": "websocket.accept"}, True),
         ({"type": "websocket.close"}, False),
         ({"type": "websocket.http.response.start", "status": 403}, False),
-    ):
+    ]
+    for message, good in answers:
         _, send = gathering()
         answer = NotedAnswer(send)
         await answer({"type": "http.response.debug"})
