@@ -276,6 +276,14 @@ def test_thoughts_are_told_apart() -> None:
     ]
 
 
+def test_thoughts_between_texts_are_not_told_twice() -> None:
+    """The text between tells them apart."""
+    parts = (Thinking("a"), Text("b"), Thinking("c"), ToolCall(id="x", name="f"), Thinking("d", CLAUDE))
+    stream = streamed(list(unfold(response_of(*parts, reason="tool_calls"))))
+    thoughts = [part for part in collect(events_of(stream)).choices[0].parts if isinstance(part, Thinking)]
+    assert thoughts == [Thinking("a"), Thinking("c"), Thinking("d", CLAUDE)]
+
+
 def test_seals_of_calls_and_texts() -> None:
     """Google's in their own place, those of others in details; of a text Google's alone."""
     parts = (

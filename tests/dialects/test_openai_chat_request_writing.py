@@ -215,6 +215,23 @@ def test_calls_and_results() -> None:
     assert told(losses) == "dropped:tool_result.is_error"
 
 
+def test_a_turn_that_goes_on_behind_calls_is_one_message() -> None:
+    """Results must follow the message that has their calls."""
+    losses = Losses("request")
+    turns = (
+        Turn("assistant", (Text("one"), ToolCall(id="a", name="f"))),
+        Turn("assistant", (Text("two"), ToolCall(id="b", name="f"))),
+        Turn("tool", (ToolResult(call_id="a"), ToolResult(call_id="b"))),
+        Turn("assistant", (Text("three"),)),
+        Turn("assistant", (Text("four"),)),
+    )
+    found = messages(*turns, losses=losses)
+    assert [message["role"] for message in found] == ["assistant", "tool", "tool", "assistant", "assistant"]
+    assert [call["id"] for call in found[0]["tool_calls"]] == ["a", "b"]
+    assert found[0]["content"] == [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert told(losses) == "approximated:messages[]"
+
+
 def test_media_in_results_stand_behind_them() -> None:
     """In a user's message, behind all results of the round."""
     losses = Losses("request")
@@ -633,6 +650,18 @@ def test_wishes_and_extras() -> None:
         written(request_of(extras=(Extra("anthropic_messages", "mcp_servers", [], essential=True),)))
     assert refused.value.param == "mcp_servers"
     assert "stream_options" not in written(request_of(stream=True))
+
+
+def test_images_as_output() -> None:
+    """OpenAI's models do not draw here."""
+    losses = Losses("request")
+    assert "modalities" not in written(request_of(modalities=("text", "image")), losses)
+    assert told(losses) == "dropped:modalities"
+    assert written(request_of(modalities=("image", "audio")))["modalities"] == ["audio"]
+    assert written(request_of(model="google/gemini-x", modalities=("image",)))["modalities"] == ["image"]
+    with pytest.raises(InvalidRequest) as refused:
+        written(request_of(modalities=("image",)))
+    assert refused.value.param == "modalities"
 
 
 def test_cached_content_is_googles() -> None:

@@ -63,7 +63,7 @@ class MessageWriter:
         role = self._system_role()
         if self._request.instructions:
             written.append({"role": role, "content": self._content(self._request.instructions)})
-        for turn in self._request.turns:
+        for turn in self._joined(self._request.turns):
             match turn.role:
                 case "system":
                     written.append(self._said(turn, role))
@@ -76,6 +76,18 @@ class MessageWriter:
                 case _:
                     assert_never(turn.role)
         return written
+
+    def _joined(self, turns: Sequence[Turn]) -> list[Turn]:
+        """The turns; one that goes on behind calls is of the same message, for results must follow their calls."""
+        joined: list[Turn] = []
+        for turn in turns:
+            before = joined[-1] if joined else None
+            if before is not None and turn.role == before.role == "assistant" and _calls(before):
+                self._losses.approximated("messages[]")
+                joined[-1] = Turn("assistant", (*before.parts, *turn.parts), before.name)
+            else:
+                joined.append(turn)
+        return joined
 
     def _system_role(self) -> str:
         name = self._request.model.rpartition("/")[2].lower()
@@ -144,7 +156,7 @@ class MessageWriter:
 
     def _assistant(self, turn: Turn) -> Message:
         thoughts = [part for part in turn.parts if isinstance(part, Thinking)]
-        calls = [part for part in turn.parts if isinstance(part, ToolCall)]
+        calls = _calls(turn)
         said = [part for part in turn.parts if not isinstance(part, Thinking | ToolCall | Media)]
         message: Message = {"role": "assistant"}
         content = self._content(said)
@@ -262,3 +274,7 @@ class MessageWriter:
         if result.call_id in self._names:
             return {"role": "function", "name": self._names[result.call_id], "content": content}
         return {"role": "tool", "tool_call_id": result.call_id, "content": content}
+
+
+def _calls(turn: Turn) -> list[ToolCall]:
+    return [part for part in turn.parts if isinstance(part, ToolCall)]

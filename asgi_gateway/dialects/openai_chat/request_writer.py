@@ -64,7 +64,7 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     if family.reasons:
         sampling = _without_refused(sampling, request, family, losses)
     body.update(sampling)
-    body.update(_wishes(request, family))
+    body.update(_wishes(request, family, losses))
     if family.name == "mistral" and not family.routed:
         for name in body.keys() - OF_MISTRAL:
             losses.dropped(name)
@@ -129,12 +129,12 @@ def _format(output: OutputFormat, losses: Losses) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _wishes(request: ChatRequest, family: Family) -> Iterator[tuple[str, Any]]:
+def _wishes(request: ChatRequest, family: Family, losses: Losses) -> Iterator[tuple[str, Any]]:
     """Everything that is neither conversation nor sampling."""
     if request.verbosity:
         yield "verbosity", request.verbosity
-    if request.modalities:
-        yield "modalities", request.modalities
+    if modalities := _modalities(request, family, losses):
+        yield "modalities", modalities
     if request.audio is not None:
         yield "audio", request.audio
     if request.user:
@@ -157,3 +157,18 @@ def _wishes(request: ChatRequest, family: Family) -> Iterator[tuple[str, Any]]:
                 code="unsupported_parameter",
             )
         yield "extra_body", {"google": {"cached_content": request.cached_content}}
+
+
+def _modalities(request: ChatRequest, family: Family, losses: Losses) -> tuple[str, ...]:
+    """The kinds of output. OpenAI's models write and speak here: that one draws as well is dropped, alone refused."""
+    if not family.is_openai or "image" not in request.modalities:
+        return request.modalities
+    kept = tuple(kind for kind in request.modalities if kind != "image")
+    if not kept:
+        raise InvalidRequest(
+            "Images as output are not supported for this model here: its provider has nothing like it.",
+            param="modalities",
+            code="unsupported_value",
+        )
+    losses.dropped("modalities")
+    return () if kept == ("text",) else kept

@@ -221,6 +221,8 @@ class ChatStreamWriter:
     def _opened(self, event: PartOpened, given: list[bytes]) -> None:
         choice = self._choice(event.choice, given)
         part = self._open[event.index] = _Open(event, choice)
+        if event.kind in ("text", "refusal") and choice.thoughts:
+            choice.thoughts[-1].detailed = True  # what stands between tells it from the next
         match event.kind:
             case "text":
                 pass
