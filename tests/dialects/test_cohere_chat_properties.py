@@ -20,7 +20,6 @@ from asgi_gateway.canonical import (
     Losses,
     Media,
     OutputFormat,
-    PlainText,
     Reasoning,
     Remote,
     Sampling,
@@ -51,11 +50,8 @@ images = st.builds(
     ),
     detail=st.sampled_from(["", "low", "high"]),
 )
-documents = st.builds(Media, kind=st.just("document"), source=st.builds(PlainText, words.map("t".__add__)), name=words)
 calls = st.builds(ToolCall, id=words, name=words, arguments=st.just('{"x":1}'))
-results = st.builds(
-    ToolResult, call_id=words, parts=st.one_of(texts.map(lambda text: (text,)), documents.map(lambda one: (one,)))
-)
+results = st.builds(ToolResult, call_id=words, parts=texts.map(lambda text: (text,)))
 contents = st.lists(st.one_of(texts, st.builds(Thinking, words)), min_size=1, max_size=3)
 turns = st.one_of(
     st.lists(st.one_of(texts, images), min_size=1, max_size=3).map(lambda parts: Turn("user", tuple(parts))),
@@ -216,9 +212,12 @@ def test_recorded_exchanges_survive() -> None:
             outline = COHERE_CHAT.outline(body)
             request = COHERE_CHAT.read_request(body, outline, losses)
             again = COHERE_CHAT.write_request(request, losses)
-            assert not losses, recording["id"]
             check_request("cohere_chat", again)
-            assert _meaning(json.loads(again)) == _meaning(recording["request"]["json"]), recording["id"]
+            if b'"document"' in body:  # a tool's, which becomes a text
+                assert losses.header() == "approximated:messages[].content[].document"
+            else:
+                assert not losses, recording["id"]
+                assert _meaning(json.loads(again)) == _meaning(recording["request"]["json"]), recording["id"]
         if recording["response"]["status"] < 400:
             _check_answer(recording["id"], wire_of(recording["response"]), recording["stream"])
     assert seen > 40

@@ -24,6 +24,7 @@ are extras that others drop.
 
 `tool_plan`, the text in which models without thinking plan their calls, is read as thinking. Thinking is written as
 content; for models without thinking it is the `tool_plan` of a message that has calls.
+A document that a tool gave is read as its text, or as JSON; one that others give is written as a document.
 There is no opaque field: seals travel by the ids of tool calls.
 Answers have one choice, and no place for hosted tools, media and the stop sequence met: dropped.
 

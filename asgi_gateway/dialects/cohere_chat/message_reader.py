@@ -10,7 +10,6 @@ from asgi_gateway.canonical import (
     Media,
     Native,
     Part,
-    PlainText,
     Remote,
     Text,
     Thinking,
@@ -105,22 +104,25 @@ def _image(node: Node, losses: Losses) -> Media:
     return Media(kind="image", source=Inline(media_type, data), detail=detail)
 
 
-def _document(node: Node, losses: Losses) -> Media:
-    """A document: its text where it has nothing else but a title, all of its fields as JSON otherwise."""
+def _document(node: Node, losses: Losses) -> Text:
+    """A document, which is how tools give data: its text where it has nothing else, all of its fields as JSON.
+
+    Every other format has a place for a text in a result, and few have one for a document. Its id is lost.
+    """
     document = node.object("document")
     if document is None:
         raise node.missing("document")
-    name, data = document.text("id"), document.any("data")
+    data = document.any("data")
+    document.skip("id")
+    losses.approximated(plain_path(document.path))
     for field in document.unread():
         losses.dropped(plain_path(document.at(field)))
     if isinstance(data, str):
-        return Media(kind="document", source=PlainText(data), name=name)
+        return Text(data)
     if not isinstance(data, dict):
         raise document.wrong("data", "an object or a string")
-    text, title = data.get("text"), data.get("title", "")
-    if isinstance(text, str) and isinstance(title, str) and data.keys() <= {"text", "title"}:
-        return Media(kind="document", source=PlainText(text), name=name, title=title)
-    return Media(kind="document", source=PlainText(msgspec.json.encode(data).decode()), name=name)
+    text = data.get("text")
+    return Text(text if isinstance(text, str) and len(data) == 1 else msgspec.json.encode(data).decode())
 
 
 def _assistant(message: Node, losses: Losses) -> list[Part]:

@@ -79,17 +79,31 @@ class MessageWriter:
 
     def _assistant(self, turn: Turn) -> Json:
         calls = [part for part in turn.parts if isinstance(part, ToolCall)]
+        plan = self._plan(turn) if calls and self._plans else ""
+        content, citations = self._answer(turn, without_thinking=bool(calls) and self._plans)
+        message: Json = {"role": "assistant"}
+        if plan:
+            message["tool_plan"] = plan
+        if content:
+            message["content"] = _alone(content)
+        if calls:
+            message["tool_calls"] = [self._call(call) for call in calls]
+        if citations:
+            message["citations"] = citations
+        return message
+
+    def _plan(self, turn: Turn) -> str:
+        """The thinking of a turn with calls, for a model that plans."""
+        return "\n".join(part.text for part in turn.parts if isinstance(part, Thinking) and part.text)
+
+    def _answer(self, turn: Turn, *, without_thinking: bool) -> tuple[list[Json], list[Json]]:
+        """What the assistant said, and its citations. An empty text is nothing."""
         content: list[Json] = []
         citations: list[Json] = []
-        plan: list[str] = []
         called = False
         for part in turn.parts:
-            if isinstance(part, ToolCall):
-                called = True
-                continue
-            if isinstance(part, Thinking) and calls and self._plans:
-                if part.text:
-                    plan.append(part.text)
+            called = called or isinstance(part, ToolCall)
+            if (without_thinking and isinstance(part, Thinking)) or (isinstance(part, Text) and not part.text):
                 continue
             written = self._content(part)
             if written is None:
@@ -99,16 +113,7 @@ class MessageWriter:
             if isinstance(part, Text):
                 citations += write_citations(part.citations, part.text, len(content), self._losses)
             content.append(written)
-        message: Json = {"role": "assistant"}
-        if plan:
-            message["tool_plan"] = "\n".join(plan)
-        if content:
-            message["content"] = _alone(content)
-        if calls:
-            message["tool_calls"] = [self._call(call) for call in calls]
-        if citations:
-            message["citations"] = citations
-        return message
+        return content, citations
 
     def _call(self, call: ToolCall) -> Json:
         self._note_cache(call.cache is not None)

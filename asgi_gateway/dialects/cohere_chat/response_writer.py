@@ -76,6 +76,8 @@ def _message(choice: Choice, losses: Losses) -> Json:
     calls: list[Json] = []
     citations: list[Json] = []
     for part in choice.parts:
+        if calls and isinstance(part, Text | Refusal | Thinking):
+            losses.approximated("message.tool_calls")  # what stands behind a call comes to stand before it
         match part:
             case Text():
                 citations += write_citations(part.citations, part.text, len(content), losses)
