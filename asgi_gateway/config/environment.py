@@ -18,6 +18,7 @@ READ: Mapping[str, str] = {
     "SHUTDOWN_TIMEOUT_SECONDS": "server.grace",
     "STREAMING_TIMEOUT": "timeouts.idle",
     "RELAY_TIMEOUT": "timeouts.total",
+    "AZURE_DEFAULT_API_VERSION": "api_versions.azure",
     "SYNC_FREQUENCY": "storage.sync",
     "SQL_DSN": "storage.url",
     "SQLITE_PATH": "storage.url",
@@ -30,7 +31,6 @@ NOT_YET: Mapping[str, str] = {
     "SESSION_SECRET": "there are no sessions yet",
     "CRYPTO_SECRET": "channel keys are stored as they are",
     "STREAM_SCANNER_MAX_BUFFER_MB": "the bound on an event is fixed",
-    "AZURE_DEFAULT_API_VERSION": "the provider azure does not exist yet",
     "ERROR_LOG_ENABLED": "errors always go to the log",
     "MEMORY_CACHE_ENABLED": "look-ups always come from memory",
     "PYROSCOPE_URL": "there is no profiler yet",
@@ -137,6 +137,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "STREAMING_TIMEOUT": _seconds,
     "RELAY_TIMEOUT": _seconds,
     "SYNC_FREQUENCY": _seconds,
+    "AZURE_DEFAULT_API_VERSION": str,
     "SQL_DSN": storage_url,
 }
 """How a variable is read where it is no whole number."""

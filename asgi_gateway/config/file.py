@@ -73,8 +73,9 @@ def extended(
     Raises `ConfigurationError` with every mistake in the result.
     """
     reader = Reader(WITHHELD)
-    defaults = asdict(settings.timeouts)
-    more_channels = _records(reader, Channel, "channels", (_with_timeouts(channel, defaults) for channel in channels))
+    defaults, versions = asdict(settings.timeouts), settings.api_versions
+    completed = (_with_version(_with_timeouts(channel, defaults), versions) for channel in channels)
+    more_channels = _records(reader, Channel, "channels", completed)
     more_users = _records(reader, UserSettings, "users", users)
     more_tokens = _records(reader, TokenSettings, "tokens", tokens)
     mistakes = reader.mistakes
@@ -132,12 +133,12 @@ def _resolved(value: Any, environ: Mapping[str, str], path: str, mistakes: list[
 
 
 def _completed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree with `[timeouts]` under what each channel says of its own."""
+    """The tree with `[timeouts]` and `[api_versions]` under what each channel says of its own."""
     channels = tree.get("channels")
-    defaults = tree.get("timeouts", {})
-    if not isinstance(channels, list) or not isinstance(defaults, dict):
+    defaults, versions = tree.get("timeouts", {}), tree.get("api_versions", {})
+    if not isinstance(channels, list) or not isinstance(defaults, dict) or not isinstance(versions, dict):
         return dict(tree)
-    return {**tree, "channels": [_with_timeouts(channel, defaults) for channel in channels]}
+    return {**tree, "channels": [_with_version(_with_timeouts(channel, defaults), versions) for channel in channels]}
 
 
 def _with_timeouts(channel: Any, defaults: Mapping[str, Any]) -> Any:
@@ -150,6 +151,13 @@ def _with_timeouts(channel: Any, defaults: Mapping[str, Any]) -> Any:
         return channel
     known = {key: value for key, value in defaults.items() if isinstance(value, int | float | Decimal)}
     return {**channel, "timeouts": {**known, **own}}
+
+
+def _with_version(channel: Any, versions: Mapping[str, Any]) -> Any:
+    if not isinstance(channel, Mapping) or channel.get("api_version"):
+        return channel
+    version = versions.get(str(channel.get("provider")))
+    return {**channel, "api_version": version} if isinstance(version, str) else channel
 
 
 def _named(settings: Settings) -> Settings:

@@ -172,6 +172,8 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     timeouts: Timeouts = field(default_factory=Timeouts)
     """What a channel does not say of its own deadlines."""
+    api_versions: Mapping[str, str] = field(default_factory=dict)
+    """By provider: what its channels do not say of theirs."""
     channels: tuple[Channel, ...] = ()
     users: tuple[UserSettings, ...] = ()
     tokens: tuple[TokenSettings, ...] = ()

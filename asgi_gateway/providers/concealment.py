@@ -4,9 +4,10 @@ The dialects mask what looks like a secret; an upstream may say one that does no
 Here it is known by heart, so it is found as it stands, in a URL's encoding, and the login also as a proxy is sent it.
 """
 
+import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote, unquote, urlsplit
 
 from asgi_gateway.errors import UpstreamError
@@ -39,7 +40,8 @@ def conceal(error: UpstreamError, channel: Channel) -> None:
 
 def _known(channel: Channel) -> Iterator[str]:
     for key in channel.keys:
-        yield from _forms(key.reveal())
+        for part in _parts(key.reveal()):
+            yield from _forms(part)
     for value in channel.header_override.values():
         if API_KEY not in value:
             yield from _forms(value)
@@ -68,6 +70,20 @@ def _login(proxy: str) -> Iterator[str]:
     yield from _forms(user)
     yield from _forms(password)
     yield b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _parts(key: str) -> Iterator[str]:
+    """A key, and what it is made of: an account in JSON, or parts between bars. Short parts, as a region, are words."""
+    yield key
+    parts: Iterable[object] = key.split("|")
+    if key.lstrip().startswith("{"):
+        try:
+            parts = json.loads(key).values()
+        except ValueError:  # `check` refuses it
+            return
+    for part in parts:
+        if isinstance(part, str) and len(part) >= LONG:
+            yield part
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.errors import UpstreamError
 from asgi_gateway.storage.records import Channel, Secret
 
-__all__ = ["Endpoint", "Grant", "Origin", "Provider", "Sign"]
+__all__ = ["Endpoint", "Grant", "Origin", "Pairs", "Provider", "Sign"]
 
 Pairs = tuple[tuple[bytes, bytes], ...]
 

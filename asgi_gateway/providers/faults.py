@@ -21,7 +21,7 @@ from asgi_gateway.errors import Fault, MalformedUpstream, UpstreamError
 
 __all__ = ["NO_QUIRKS", "Quirks", "judge"]
 
-KEY_CODES = frozenset({"invalid_api_key", "authentication_error"})
+KEY_CODES = frozenset({"invalid_api_key", "authentication_error", "api_key_invalid"})
 BALANCE_CODES = frozenset(
     {
         "insufficient_quota",  # OpenAI, with 429 and sometimes 400
@@ -35,7 +35,9 @@ MISSING_CODES = frozenset({"model_not_found", "deploymentnotfound", "unknown_url
 CONTENT_CODES = frozenset(
     {"content_policy_violation", "content_filter", "moderation_blocked", "data_inspection_failed"}
 )
-LIMIT_CODES = frozenset({"rate_limit_exceeded"})  # Groq sends it with 413 for a prompt above the tokens per minute
+LIMIT_CODES = frozenset(
+    {"rate_limit_exceeded", "servicequotaexceededexception"}
+)  # Groq sends it with 413 for a prompt above the tokens per minute
 
 CHANNEL_STATUSES = frozenset({401, 402, 403})
 MISSING_STATUSES = frozenset({404, 405, 410})
@@ -51,6 +53,8 @@ class Quirks:
     """They mean the channel's key or balance."""
     caller: tuple[str, ...] = ()
     """They mean what the caller sent."""
+    missing: tuple[str, ...] = ()
+    """They mean a model that is not served there."""
 
 
 NO_QUIRKS = Quirks()
@@ -107,6 +111,8 @@ def _by_text(message: str, quirks: Quirks) -> _Kind | None:
         return _Kind.AUTH
     if any(text in message for text in quirks.caller):
         return _Kind.CALLER
+    if any(text in message for text in quirks.missing):
+        return _Kind.MISSING
     return None
 
 

@@ -5,17 +5,20 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from asgi_gateway.providers.anthropic import ANTHROPIC
+from asgi_gateway.providers.azure import AZURE
+from asgi_gateway.providers.bedrock import BEDROCK
 from asgi_gateway.providers.cohere import COHERE
 from asgi_gateway.providers.compatible import COMPATIBLE
 from asgi_gateway.providers.contract import Provider
 from asgi_gateway.providers.gemini import GEMINI
 from asgi_gateway.providers.openai import OPENAI
+from asgi_gateway.providers.vertex import VERTEX
 
 __all__ = ["PROVIDERS", "provider"]
 
-PROVIDERS: Mapping[str, Provider] = MappingProxyType(
-    {vendor.name: vendor for vendor in (OPENAI, ANTHROPIC, GEMINI, COHERE, *COMPATIBLE)}
-)
+_ALL: tuple[Provider, ...] = (OPENAI, ANTHROPIC, GEMINI, VERTEX, AZURE, BEDROCK, COHERE, *COMPATIBLE)
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType({vendor.name: vendor for vendor in _ALL})
 
 
 def provider(name: str) -> Provider:

@@ -125,6 +125,8 @@ class Channel:
     provider: str
     keys: tuple[Secret, ...]
     base_url: str = field(default="", repr=False)  # a path may hold a token
+    api_version: str = ""
+    """Of the upstream's interface, for a provider that is told it in each request; empty: the usual one."""
     models: tuple[str, ...] = ()
     groups: tuple[str, ...] = ("default",)
     priority: int = 0

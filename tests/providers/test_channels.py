@@ -65,7 +65,7 @@ def test_a_good_channel_has_no_mistakes(channel: Channel) -> None:
         ),
         (
             {"provider": "groq", "dialects": ("smoke",)},
-            "dialects: 'groq' does not speak 'smoke'; it speaks openai_chat",
+            "dialects: 'groq' does not speak 'smoke'; it speaks openai_chat, openai_responses",
         ),
         (
             {"header_override": {"Host": "canary"}},

@@ -26,6 +26,7 @@ CHANNEL = Channel(
     conversion="strict",
     thinking_to_content=True,
     content_to_thinking=True,
+    api_version="2024-10-21",
     param_override={"temperature": 0.5, "nested": {"list": [1, None, "ä"]}},
     header_override={"x-team": "a"},
     proxy="http://user:password@127.0.0.1:3128",

@@ -100,6 +100,7 @@ def channel_values(channel: Channel) -> dict[str, object]:
     """The columns of a channel, without its id. Keys stand apart from the other settings."""
     settings: Mapping[str, object] = {
         "base_url": channel.base_url,
+        "api_version": channel.api_version,
         "models": channel.models,
         "groups": channel.groups,
         "priority": channel.priority,
@@ -136,6 +137,7 @@ def channel_of(row: Row) -> Channel:
         origin=origin,
         keys=tuple(Secret(key) for key in json.loads(secrets)),
         base_url=settings["base_url"],
+        api_version=settings.get("api_version", ""),
         models=tuple(settings["models"]),
         groups=tuple(settings["groups"]),
         priority=settings["priority"],

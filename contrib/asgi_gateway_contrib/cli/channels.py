@@ -139,7 +139,7 @@ def _read(entry: dict[str, object], config: Config) -> "Channel":
     from asgi_gateway.config import Settings, extended
 
     settings = settings_of(config)
-    known = Settings(timeouts=settings.timeouts, groups=settings.groups)
+    known = Settings(timeouts=settings.timeouts, api_versions=settings.api_versions, groups=settings.groups)
     return replace(extended(known, channels=[entry]).channels[0], origin="runtime")
 
 
