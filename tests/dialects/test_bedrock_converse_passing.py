@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytest.importorskip("botocore", reason="the vendor's SDK is asked what is valid")
+
 from asgi_gateway.canonical import Reasoning, Usage
 from asgi_gateway.dialects import classify
 from asgi_gateway.dialects.bedrock_converse import BEDROCK_CONVERSE

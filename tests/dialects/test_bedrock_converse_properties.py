@@ -5,8 +5,11 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+pytest.importorskip("botocore", reason="the vendor's SDK is asked what is valid")
 
 from asgi_gateway.canonical import (
     CacheMark,

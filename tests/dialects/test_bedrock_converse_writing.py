@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("botocore", reason="the vendor's SDK is asked what is valid")
+
 from asgi_gateway.canonical import (
     CacheMark,
     ChatRequest,

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+pytest.importorskip("cohere", reason="the vendor's SDK is asked what is valid")
+
 from asgi_gateway.canonical import (
     ChatResponse,
     Choice,

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytest.importorskip("cohere", reason="the vendor's SDK is asked what is valid")
+
 from asgi_gateway.canonical import Reasoning, Usage
 from asgi_gateway.dialects.cohere_chat import COHERE_CHAT
 from asgi_gateway.dialects.contract import Head, RequestOutline

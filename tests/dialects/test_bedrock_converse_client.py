@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import boto3
 import pytest
+
+pytest.importorskip("botocore", reason="the vendor's SDK is asked what is valid")
+
 from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
+from botocore.session import get_session
 
 from support.broken_upstream import stream_of
 from support.gateway_process import GatewayProcess
@@ -40,7 +43,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedServer) 
 
 def client_of(gateway: GatewayProcess, key: str) -> Any:
     """A client that signs with keys of Amazon's, and sends ours beside: its own bearer tokens want HTTPS."""
-    client = boto3.client(
+    client = get_session().create_client(
         "bedrock-runtime",
         region_name="us-east-1",
         endpoint_url=gateway.url,
