@@ -38,7 +38,7 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     extras = dict(request.own_extras(NAME, losses))
     body: dict[str, Any] = {"model": request.model}
     linked = not _LINKED.isdisjoint(extras)
-    _conversation(request, ItemWriter(family, losses, stored=bool(request.store) or linked), body)
+    items = _conversation(request, ItemWriter(family, losses, stored=bool(request.store) or linked), body)
     tools = [write_tool(tool, losses) for tool in request.tools]
     if "image" in request.modalities and not any(tool["type"] == "image_generation" for tool in tools):
         losses.approximated("modalities")
@@ -59,12 +59,13 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     if request.store is not None or not linked:
         body["store"] = bool(request.store)
     body.update(extras)
+    body["input"] = items
     if request.stream:
         body["stream"] = True
     return _encode(body)
 
 
-def _conversation(request: ChatRequest, writer: ItemWriter, body: dict[str, Any]) -> None:
+def _conversation(request: ChatRequest, writer: ItemWriter, body: dict[str, Any]) -> list[Any]:
     """The first instruction is the field of this name; others are messages in front, and so is a marked one.
 
     Where nothing else is said, all are messages: there must be an input.
@@ -77,7 +78,7 @@ def _conversation(request: ChatRequest, writer: ItemWriter, body: dict[str, Any]
         writer.system(text)
     for turn in request.turns:
         writer.turn(turn)
-    body["input"] = writer.items
+    return writer.items
 
 
 def _form(request: ChatRequest, family: Family, losses: Losses) -> Iterator[tuple[str, Any]]:
