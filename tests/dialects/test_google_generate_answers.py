@@ -124,6 +124,14 @@ def test_calls_make_the_reason_tool_calls() -> None:
     assert choice.stopped.reason == "length"
 
 
+def test_calls_with_a_reason_that_nobody_knows_ended_for_the_calls() -> None:
+    """Imitations of Google's format have a reason of their own for it; one that means something else stays."""
+    for reason, neutral in (("FUNCTION_CALL", "tool_calls"), ("TOO_MANY_TOOL_CALLS", "other"), ("ESCALATION", "other")):
+        (choice,) = collect(answer(chunk({"functionCall": {"name": "f"}}, finish=reason))).choices
+        assert choice.stopped is not None
+        assert choice.stopped.reason == neutral
+
+
 @pytest.mark.parametrize(
     ("reason", "neutral", "native"),
     [

@@ -1,41 +1,88 @@
-"""What tests of interoperation share: a gateway with a channel for each dialect."""
+"""What tests of interoperation share: a gateway with channels for each dialect."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from support.aimock import Aimock
 from support.gateway_process import GatewayProcess
 from support.gateway_settings import DEV
-from support.vendor_clients import CLIENTS, Client
+from support.http_upstream import HttpUpstream
+from support.vendors import CLIENTS
+from support.vendors.answers import Client
 
-__all__ = ["CHANNEL", "UPSTREAMS", "Line"]
+__all__ = ["UPSTREAMS", "Line", "Upstream", "channel", "configuration"]
 
-UPSTREAMS = {
-    "openai_chat": ("openai", "gpt-4o", "/v1"),
-    "openai_responses": ("openai", "gpt-5", "/v1"),
-    "anthropic_messages": ("anthropic", "claude-sonnet-4-5", ""),
-    "google_generate": ("gemini", "gemini-2.5-flash", ""),
+
+@dataclass(frozen=True)
+class Upstream:
+    """How a dialect's upstream is reached: provider, the model's name there, the end of the base URL, a key."""
+
+    provider: str
+    model: str
+    path: str = ""
+    key: str = "sk-upstream"
+
+
+UPSTREAMS: Mapping[str, Upstream] = {
+    "openai_chat": Upstream("openai", "gpt-4o", "/v1"),
+    "openai_responses": Upstream("openai", "gpt-5", "/v1"),
+    "anthropic_messages": Upstream("anthropic", "claude-sonnet-4-5"),
+    "google_generate": Upstream("gemini", "gemini-2.5-flash"),
+    "cohere_chat": Upstream("cohere", "command-a-reasoning-08-2025"),
+    "bedrock_converse": Upstream(
+        "bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", key="AKIDEXAMPLE|none|us-east-1"
+    ),
 }
-"""By dialect: provider, the model's name there, and the end of the base URL."""
+"""By dialect."""
 
-CHANNEL = """
+
+def channel(name: str, dialect: str, port: int) -> str:
+    """A channel's section, to an upstream of a dialect at a port; it offers one model, of the channel's name."""
+    upstream = UPSTREAMS[dialect]
+    return f"""
 [[channels]]
-name = "{dialect}"
-provider = "{provider}"
-base_url = "http://127.0.0.1:{port}{path}"
-keys = ["sk-upstream"]
-models = ["to-{dialect}"]
+name = "{name}"
+provider = "{upstream.provider}"
+base_url = "http://127.0.0.1:{port}{upstream.path}"
+keys = ["{upstream.key}"]
+models = ["{name}"]
 dialects = ["{dialect}"]
-model_mapping = {{ "to-{dialect}" = "{model}" }}
+model_mapping = {{ "{name}" = "{upstream.model}" }}
+"""
+
+
+def configuration(*channels: str) -> str:
+    """The text of a configuration: these channels, and one caller who pays nothing."""
+    return f"""[billing]
+unpriced = "free"
+{"".join(channels)}
+[[users]]
+name = "{DEV.name}"
+quota = {DEV.user_quota}
+[[tokens]]
+name = "{DEV.name}"
+key = "{DEV.key}"
+user = "{DEV.name}"
+unlimited = true
 """
 
 
 @dataclass
 class Line:
-    """A gateway with a channel for each dialect, all to one upstream."""
+    """A gateway with channels for each dialect.
+
+    The model `to-<dialect>` reaches aimock; `seen-<dialect>` does so through `recorder`, which keeps what came, and
+    answers whole; `think-cohere_chat` thinks as Cohere's models do.
+    """
 
     gateway: GatewayProcess
-    upstream: Aimock
+    recorder: HttpUpstream
 
-    def client(self, dialect: str) -> Client:
+    @contextmanager
+    def client(self, dialect: str) -> Iterator[Client]:
         """The SDK that speaks a dialect, pointed at the gateway."""
-        return CLIENTS[dialect](self.gateway.url, DEV.key)
+        client = CLIENTS[dialect](self.gateway.url, DEV.key)
+        try:
+            yield client
+        finally:
+            client.close()

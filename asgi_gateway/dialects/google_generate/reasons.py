@@ -79,9 +79,14 @@ def name_of(reason: Any) -> str:
 
 
 def stop_reason(name: str, *, called: bool) -> StopReason:
-    """The neutral reason; `called`: the candidate holds function calls, for which Google has no reason of its own."""
-    reason = _READ.get(name, "other")
-    return "tool_calls" if reason == "stop" and called else reason
+    """The neutral reason; `called`: the candidate holds function calls, for which Google has no reason of its own.
+
+    A name that is not known says nothing: with calls it ended for them (imitations of Google say FUNCTION_CALL).
+    """
+    reason = _READ.get(name)
+    if called and reason in {None, "stop"}:
+        return "tool_calls"
+    return reason or "other"
 
 
 def finish_reason(stopped: Stopped | None, losses: Losses) -> str:
