@@ -205,6 +205,21 @@ def test_channels_take_the_deadlines_they_do_not_name_from_the_section_timeouts(
     assert b.timeouts == Timeouts(headers=7, idle=120, total=600.5)
 
 
+def test_api_versions_hold_for_channels_of_the_provider_that_do_not_say_theirs(load: Load) -> None:
+    """The environment's goes over the file's."""
+    channels = "".join(
+        f'[[channels]]\nname = "{name}"\nprovider = "azure"\nkeys = ["k"]\nbase_url = "https://a.test"\n{version}\n'
+        for name, version in (("a", ""), ("b", 'api_version = "2024-06-01"'))
+    )
+    text = '[api_versions]\nazure = "2024-10-21"\ngroq = "1"\n' + channels
+
+    assert [channel.api_version for channel in load(text, {}).channels] == ["2024-10-21", "2024-06-01"]
+    settings = load(text, {"AZURE_DEFAULT_API_VERSION": "2025-04-01-preview"})
+    assert [channel.api_version for channel in settings.channels] == ["2025-04-01-preview", "2024-06-01"]
+    given = {"name": "c", "provider": "azure", "keys": ["k"], "base_url": "https://a.test"}
+    assert extended(settings, channels=[given]).channels[-1].api_version == "2025-04-01-preview"
+
+
 def test_a_text_env_reads_the_environment_wherever_it_stands(load: Load) -> None:
     """`env:NAME` is replaced in any value."""
     settings = load('[storage]\nurl = "env:DATABASE"', {"DATABASE": "memory://"})

@@ -160,6 +160,21 @@ def test_an_upstreams_words_are_concealed(channel: Channel, form: str) -> None:
     assert (error.type, error.code, error.param) == ("***", "x_***", "***")
 
 
+@pytest.mark.parametrize(
+    ("key", "secrets", "words"),
+    [
+        ("AKIDCANARY01|canary-secret-key|us-east-1", ["AKIDCANARY01", "canary-secret-key"], ["us-east-1"]),
+        ('{"private_key_id": "canary-key-id", "type": "user", "n": 1}', ["canary-key-id"], ["user"]),
+        ('{"private_key_id": "canary-key-id"', [], ["nothing"]),
+    ],
+)
+def test_parts_of_a_key_are_concealed(key: str, secrets: list[str], words: list[str]) -> None:
+    """An upstream names an account or an access key alone; short parts are words."""
+    error = UpstreamError(" ".join([*secrets, *words]))
+    conceal(error, Channel(name="c", provider="bedrock", keys=(Secret(key),)))
+    assert error.message == " ".join(["***"] * len(secrets) + words)
+
+
 def test_words_that_are_no_secrets_stay(channel: Channel) -> None:
     """A short host or key is a word of many messages; a longer one is hidden as a word alone."""
     text = "The user of the proxy may not use the api: gateways"
