@@ -45,7 +45,6 @@ KNOWN: Mapping[str, Known] = {
         ("response", r"tools\[\]\.\w+", "not in the SDK's types"),
         ("response", r"\w+", "a shortened fixture"),
         ("stream", r"(event\[\]\.)?response(\.\w+)?", "a shortened fixture"),
-        ("request", r"input\[\]\.id", "reasoning may come back without its id"),
         ("request", r"tools\[\]\.strict", "may be left out"),
         ("request", r"input\[\]\.content\[\](\.type)?", "an assistant's text may come back without id and status"),
         ("request", r"input\[\]\.\w+", "a function call may come back with a status of null"),

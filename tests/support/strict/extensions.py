@@ -1,7 +1,7 @@
 """The fields that we write on purpose although the vendor's own document does not have them, each with its source."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from openai.types.chat.chat_completion_message import Annotation
 
@@ -30,7 +30,12 @@ OPENAI_CHAT: Mapping[str, Mapping[str, Any]] = {
     "ChoiceDelta": _DELTA,
     "ChatCompletionAssistantMessageParam": _REASONING,
     "ChatCompletionMessageFunctionToolCall": _CALL,
-    "ChoiceDeltaToolCall": _CALL,
+    "ChoiceDeltaToolCall": {
+        **_CALL,
+        # The vendor streams tools of free text so: https://github.com/openai/openai-openapi/issues/576
+        "type": Literal["function", "custom"],
+        "custom": dict[str, str],
+    },
     "ChatCompletionMessageFunctionToolCallParam": _CALL,
 }
 """By the type of the SDK whose objects may hold them."""

@@ -182,7 +182,7 @@ def _ended(chunks: list[Any], found: list[Mistake]) -> None:
     if not all(finished.values()):
         found.append(Mistake("missing", "candidates", f"without a finishReason: {finished}"))
     last = chunks[-1]
-    for name in ("usageMetadata", "modelVersion", "responseId"):
+    for name in ("modelVersion", "responseId"):
         if name not in last:
             found.append(Mistake("missing", name, "the (last) answer has it"))
     if len({(chunk.get("responseId"), chunk.get("modelVersion")) for chunk in chunks}) != 1:

@@ -56,7 +56,7 @@ def request(body: bytes) -> list[Mistake]:
 
 @cache
 def _shapes_of_requests() -> Shapes:
-    return Shapes()
+    return Shapes(loose={"ResponseReasoningItemParam": frozenset({"id"})})
 
 
 def _rules_of_request(value: Any, found: list[Mistake]) -> None:
@@ -109,8 +109,6 @@ def _whole(value: Any, found: list[Mistake], path: str = "") -> None:
     if (value["status"] == "incomplete") != (value["incomplete_details"] is not None):
         found.append(Mistake("rule", f"{path}incomplete_details", f"status is {value['status']}"))
     usage = value.get("usage")
-    if usage is None and value["status"] == "completed":
-        found.append(Mistake("missing", f"{path}usage", "a completed response has one"))
     if usage is not None:
         if usage["input_tokens"] + usage["output_tokens"] != usage["total_tokens"]:
             found.append(Mistake("rule", f"{path}usage", "does not add up"))

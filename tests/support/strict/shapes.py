@@ -90,6 +90,7 @@ class Shapes:
     JSON). `extensions`: by the type's name, further fields that we write on purpose. `sdk_only`: fields that an SDK
     adds for its own use and that never stand on the wire.
     `closed`: by the type's name, fields that must be there although the SDK's type leaves them out at will.
+    `loose`: the other way round, fields that a vendor takes without, as recordings show.
     `tagged`: a field of one word must be there although the SDK has a default for it.
     """
 
@@ -98,6 +99,7 @@ class Shapes:
     extensions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sdk_only: Mapping[str, frozenset[str]] = field(default_factory=dict)
     closed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    loose: Mapping[str, frozenset[str]] = field(default_factory=dict)
     tagged: bool = False
     _known: dict[Any, Check] = field(default_factory=dict)
 
@@ -197,7 +199,7 @@ class Shapes:
     def _object(self, name: str, fields: Mapping[str, Any], required: set[str]) -> _Object:
         fields = {**fields, **self.extensions.get(name, {})}
         words = {field: words for field, hint in fields.items() if (words := _words_of(hint))}
-        must = frozenset(required | self.closed.get(name, frozenset()))
+        must = frozenset(required | self.closed.get(name, frozenset())) - self.loose.get(name, frozenset())
         return _Object(name, {field: self.compile(hint) for field, hint in fields.items()}, must, words)
 
     def _union(self, kinds: Sequence[Any]) -> Check:
