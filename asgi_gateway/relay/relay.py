@@ -9,11 +9,8 @@ A caller who leaves stops the upstream exchange, at whatever moment.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import ClassVar
-
-import msgspec
 
 from asgi_gateway.departure import Departure, WatchList
 from asgi_gateway.dialects import DIALECTS
@@ -22,6 +19,7 @@ from asgi_gateway.errors import CallerLeft, GatewayError, UpstreamError
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.providers.concealment import conceal
 from asgi_gateway.providers.contract import Endpoint
+from asgi_gateway.relay.authorisation import authorised, with_headers
 from asgi_gateway.relay.delivery import Delivery
 from asgi_gateway.relay.grants import Grants
 from asgi_gateway.relay.http1 import Http1Transport
@@ -43,10 +41,6 @@ ENDPOINTS = 4096
 
 ERROR_LIMIT = 1 << 16
 """Bytes read of an upstream's error body."""
-
-ANTHROPIC_BETA = b"anthropic-beta"
-
-Pairs = tuple[tuple[bytes, bytes], ...]
 
 
 class Relay:
@@ -142,7 +136,7 @@ class Relay:
         try:
             async with departure:
                 if endpoint.grant is not None or endpoint.sign is not None:
-                    request = await self._authorised(endpoint, request, route)
+                    request = await authorised(request, endpoint, route.channel, self._grants)
                 exchange.reached_upstream = True
                 await self._send(route, request, send, departure, endpoint)
         finally:
@@ -174,7 +168,7 @@ class Relay:
             self._open.add(connecting)
             async with connecting:
                 if endpoint.grant is not None or endpoint.sign is not None:
-                    request = await self._authorised(endpoint, request, route)
+                    request = await authorised(request, endpoint, route.channel, self._grants)
                 exchange.reached_upstream = True
                 upstream = await self.socket_transport.connect(request, offered(scope))
             self._open.discard(connecting)
@@ -199,7 +193,7 @@ class Relay:
         endpoint = self._endpoint(exchange, route, stream)
         headers = endpoint.headers
         if exchange.upstream_headers:
-            headers = _with(headers, exchange.upstream_headers, route.channel.header_override)
+            headers = with_headers(headers, exchange.upstream_headers, route.channel)
         return endpoint, UpstreamRequest(
             method=endpoint.method,
             origin=endpoint.origin,
@@ -223,37 +217,6 @@ class Relay:
                 self._endpoints.clear()
             kept = self._endpoints[key] = (route, endpoint)
         return kept[1]
-
-    async def _authorised(self, endpoint: Endpoint, request: UpstreamRequest, route: Route) -> UpstreamRequest:
-        """The request with the headers that are not known before it is sent."""
-        headers = request.headers
-        overrides = route.channel.header_override
-        if endpoint.grant is not None:
-            token = await self._grants.token(endpoint.grant, route.channel.proxy)
-            headers = _with(headers, [(b"authorization", b"Bearer " + token)], overrides)
-        if endpoint.sign is not None:
-            headers = _with(headers, endpoint.sign(endpoint, request.body, datetime.now(UTC)), overrides)
-        return msgspec.structs.replace(request, headers=headers)
-
-
-def _with(headers: Pairs, more: Iterable[tuple[bytes, bytes]], overrides: Mapping[str, str]) -> Pairs:
-    """The headers with others in the place of those of the same name; what the channel overrides stays.
-
-    Names of Anthropic's betas are joined: the upstream needs those of the caller and those of the channel.
-    """
-    all_headers = dict(headers)
-    kept = {name.lower().encode("latin-1") for name in overrides}
-    for name, value in more:
-        before = all_headers.get(name)
-        if name == ANTHROPIC_BETA and before is not None:
-            all_headers[name] = b",".join(dict.fromkeys((*_listed(before), *_listed(value))))
-        elif name not in kept:
-            all_headers[name] = value
-    return tuple(all_headers.items())
-
-
-def _listed(value: bytes) -> list[bytes]:
-    return [part.strip() for part in value.split(b",") if part.strip()]
 
 
 async def _whole_body(receive: Receive) -> bytes:

@@ -104,12 +104,12 @@ def test_check_warns_of_variables_that_mean_nothing_here(run: Run, monkeypatch: 
 
 
 def test_a_channel_that_answers_is_told(run: Run, deployment) -> None:
-    """One token is asked for, with the channel's key and the upstream's name of the model."""
+    """A few tokens are asked for, with the channel's key and the upstream's name of the model."""
     result = run("channel", "test", "held", "--config", deployment.config)
 
     assert result.stdout.startswith("held: 200 in ")
     (request,) = deployment.upstream.requests
-    assert (request["model"], request["max_tokens"]) == ("m", 1)
+    assert (request["model"], request["max_tokens"]) == ("m", 16)
     assert request["authorization"] == "Bearer sk-upstream-canary"
     report = json.loads(run("channel", "test", "held", "--model", "x", "--json", "--config", deployment.config).stdout)
     assert (report["ok"], report["status"], report["model"], report["error"]) == (True, 200, "x", "")

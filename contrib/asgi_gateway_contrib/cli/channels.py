@@ -115,7 +115,7 @@ def test(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """Ask a channel for one token, and print how it answered. Exit code 1 when it did not."""
+    """Ask a channel for a few tokens, and print how it answered. Exit code 1 when it did not."""
 
     async def work() -> bool:
         from asgi_gateway_contrib.cli.channel_test import ask
