@@ -309,6 +309,27 @@ def test_a_stream_of_reasoning_and_calls() -> None:
     assert [event.arguments for event in events if isinstance(event, ToolCallDelta)][:2] == ['{"x"', ":1}"]
 
 
+def test_a_streamed_thought_beside_the_seal_of_a_call() -> None:
+    """Both find their place."""
+    item = {"type": "reasoning", "id": "r", "summary": [{"text": "hm"}], "encrypted_content": wrap(GOOGLE, call="a")}
+    wire = b"".join(
+        [
+            event("response.reasoning_summary_text.delta", output_index=0, summary_index=0, delta="hm"),
+            event("response.output_item.done", output_index=0, item=item),
+            ended(item, CALL),
+        ]
+    )
+    assert collect(events_of(wire)).choices[0].parts == (
+        Thinking("hm"),
+        ToolCall(id="a", name="f", arguments='{"x":1}', seal=GOOGLE),
+    )
+
+
+def test_items_that_are_none_are_left_out() -> None:
+    """In plain answers; and an error that says nothing is none."""
+    assert read_plain(answer(3, message(TEXT))).choices[0].parts == (Text("Hello"),)  # type: ignore[arg-type]  # no item
+
+
 def test_reasoning_of_open_models() -> None:
     """Its content is its text; a summary besides it is noted."""
     losses = Losses("response")

@@ -196,9 +196,8 @@ class StreamReader:
     def _read(self, event: _Event, data: bytes) -> None:
         if event.type in _FAILS or event.error:
             error = error_of_event(msgspec.json.decode(data))
-            if error is not None:
-                self._output.given.append(self._failed(error))
-                return
+            self._output.given.append(self._failed(error or MalformedUpstream("the upstream's stream failed")))
+            return
         handler = _HANDLERS.get(event.type)
         if handler is not None:
             handler(self, event)

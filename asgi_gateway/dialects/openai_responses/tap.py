@@ -180,7 +180,7 @@ class StreamTap:
             read = _decoder.decode(data)
         except (ValueError, RecursionError):
             return False
-        if read.type in _ENDS:
+        if read.type in _ENDS and not self._ended:
             self._ended = True
             self.usage = None if read.response is None else usage_of(read.response.usage)
         elif read.type in ("error", "response.failed", "response.error") or read.error:
