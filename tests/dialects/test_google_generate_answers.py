@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from asgi_gateway.canonical import (
+    ChatResponse,
+    Choice,
     Citation,
     Event,
     Failed,
@@ -30,7 +32,7 @@ from asgi_gateway.canonical import (
 from asgi_gateway.canonical.seals import wrap
 from asgi_gateway.dialects.google_generate import GOOGLE_GENERATE as GOOGLE
 from asgi_gateway.errors import MalformedUpstream, UpstreamError
-from support.google_generate import answer, chunk, noted, read_stream, sse_of
+from support.google_generate import answer, chunk, context, noted, read_stream, sse_of
 
 USED = {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5, "serviceTier": "standard"}
 
@@ -476,3 +478,20 @@ def test_odd_shapes_inside_a_chunk_are_passed_over() -> None:
     with pytest.raises(MalformedUpstream):
         answer({"candidates": [{"content": 5, "finishReason": True, "index": 0}]})
     assert collect(answer(body)).choices[0].parts == ()
+
+
+def test_arguments_that_are_no_text_end_the_answer() -> None:
+    """They are passed on undecoded, but not unseen."""
+    wire = b'data: {"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":"\x80"}}}]}}]}\n\n'
+    failed = read_stream(wire)[-1]
+    assert isinstance(failed, Failed)
+    assert "UTF-8" in failed.error.message
+
+
+def test_the_stop_sequence_met_is_dropped_and_noted() -> None:
+    """Google has no field for it."""
+    losses = Losses("response")
+    response = ChatResponse(choices=(Choice(parts=(Text("Hi"),), stopped=Stopped("stop_sequence", 0, "END")),))
+    body = json.loads(GOOGLE.write_response(response, context(losses=losses)))
+    assert body["candidates"][0]["finishReason"] == "STOP"
+    assert noted(losses) == ["dropped:stop_sequence"]

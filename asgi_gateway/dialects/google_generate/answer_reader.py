@@ -62,7 +62,10 @@ class AnswerReader:
             return out
         answer = usual(data)
         if answer is not None and (answer.candidates or answer.usage_metadata is not None):
-            self._usual(answer, out)
+            try:
+                self._usual(answer, out)
+            except UnicodeDecodeError:  # arguments of calls are passed on undecoded
+                self._fail(MalformedUpstream("the upstream's answer is no valid UTF-8"), out)
             return out
         try:
             value = msgspec.json.decode(data)

@@ -93,6 +93,8 @@ def finish_reason(stopped: Stopped | None, losses: Losses) -> str:
     """Google's name for a reason: its own where it is one, else the nearest."""
     if stopped is None:
         return "OTHER"
+    if stopped.sequence:
+        losses.dropped("stop_sequence")
     if _READ.get(stopped.native) is not None:
         return stopped.native
     if stopped.reason in _NEAR:
