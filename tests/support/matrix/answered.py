@@ -57,6 +57,10 @@ def _citations(response: ChatResponse) -> Any:
     return [(cite.url, cite.title) for part in said_parts(response, Text) for cite in part.citations]
 
 
+def _quotes(response: ChatResponse) -> Any:
+    return [(cite.title, cite.quoted) for part in said_parts(response, Text) for cite in part.citations if cite.quoted]
+
+
 def _hosted(response: ChatResponse) -> Any:
     return [part.tool for part in said_parts(response, HostedCall)]
 
@@ -112,6 +116,10 @@ TWO = ChatResponse(
     usage=Usage(input=10, output=5),
 )
 CITED = Text("It rains.", (Citation(kind="url", url="https://example.com/w", title="Weather", start=0, end=9),))
+QUOTED = Text(
+    "It rains.",
+    (Citation(kind="document", title="Tale", quoted="Once it rained.", source="0", start=0, end=15, dialect=""),),
+)
 TOKENS = (TokenLogprob("He", -0.25, None, (TokenLogprob("Ho", -2.5),)), TokenLogprob("llo", -0.5))
 
 
@@ -145,6 +153,7 @@ ANSWERED: tuple[Feature, ...] = (
     ),
     Feature("refusal", "a refusal's own text", response=answer(Refusal("I will not."), stop="refusal"), said=_refusals),
     Feature("citations", "citations of addresses", response=answer(CITED), said=_citations),
+    Feature("document-citations", "citations of documents", response=answer(QUOTED), said=_quotes),
     Feature(
         "search-call",
         "a vendor's search in the answer",

@@ -5,6 +5,8 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from asgi_gateway.canonical import (
     CacheMark,
     ChatRequest,
@@ -110,6 +112,10 @@ def _tools(request: ChatRequest) -> list[Any]:
 
 
 def _strict(request: ChatRequest) -> list[Any]:
+    """The names of strict tools. Google's mode VALIDATED makes all of them strict."""
+    validated = Extra("google_generate", "toolConfig.functionCallingConfig", {"mode": "VALIDATED"})
+    if validated in request.extras:
+        return [tool.name for tool in request.tools if isinstance(tool, FunctionTool)]
     return [tool.name for tool in request.tools if isinstance(tool, FunctionTool) and tool.strict]
 
 
@@ -357,6 +363,15 @@ ASKED: tuple[Feature, ...] = (
         unasked=frozenset({"anthropic_messages", "bedrock_converse", "cohere_chat"}),
     ),
     Feature("cache-marks", "marks for the cache", ask(instructions=(Text("Long.", (), CacheMark("5m")),)), _marks),
+    Feature(
+        "cache-marks-within",
+        "marks for the cache on tools and turns",
+        ask(
+            Turn("user", (Text("Long.", (), CacheMark("1h")),)),
+            tools=(msgspec.structs.replace(TOOL, cache=CacheMark("1h")),),
+        ),
+        lambda request: [*_marks(request), *(tool.name for tool in request.tools if getattr(tool, "cache", None))],
+    ),
     Feature("cache-key", "key for the cache", ask(cache_key="k1"), _field("cache_key")),
     Feature(
         "cached-content", "reference to a cache", ask(cached_content="cachedContents/c1"), _field("cached_content")
