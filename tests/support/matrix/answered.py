@@ -1,6 +1,7 @@
 """Features of answers: what an upstream says."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -101,10 +102,17 @@ def _totals(response: ChatResponse) -> Any:
     return usage and (usage.total_input, usage.total_output)
 
 
+NEAREST: Mapping[StopReason, StopReason] = {
+    "stop_sequence": "stop",
+    "context_length": "length",
+    "refusal": "content_filter",
+}
+"""The reason whose word stands for another, too, in the dialects that have one word for both."""
+
+
 def _ended(response: ChatResponse) -> Any:
-    """A stop sequence is an end of the turn, where a dialect has one word for both."""
     reasons = [choice.stopped.reason for choice in response.choices if choice.stopped is not None]
-    return ["stop" if reason == "stop_sequence" else reason for reason in reasons]
+    return [NEAREST.get(reason, reason) for reason in reasons]
 
 
 ONE_WORD = Rule("one word for both", _ended)
@@ -212,7 +220,13 @@ ANSWERED: tuple[Feature, ...] = (
         response=answer(Text("Hi"), stop="content_filter"),
         said=_stop("content_filter"),
     ),
-    Feature("stop-refusal", "stop: refusal", response=answer(Text("No"), stop="refusal"), said=_stop("refusal")),
+    Feature(
+        "stop-refusal",
+        "stop: refusal",
+        response=answer(Text("No"), stop="refusal"),
+        said=_stop("refusal"),
+        rule=ONE_WORD,
+    ),
     Feature(
         "stop-sequence",
         "stop: a stop sequence",
@@ -232,6 +246,7 @@ ANSWERED: tuple[Feature, ...] = (
         "stop: context is full",
         response=answer(Text("Hi"), stop="context_length"),
         said=_stop("context_length"),
+        rule=ONE_WORD,
     ),
     Feature(
         "usage", "usage", response=answer(Text("Hi"), usage=Usage(input=10, output=5)), said=_usage("input", "output")

@@ -113,7 +113,7 @@ def _not_carried(cells: Sequence[Cell], rows: Mapping[str, str]) -> str:
             if cell.row == row and cell.outcome not in ("carried", "absent"):
                 groups.setdefault((cell.outcome, cell.told), []).append(cell.test)
         for (outcome, told), tests in sorted(groups.items()):
-            fields = ", ".join(f"`{word}`" for word in told.split(" ")) if told else ""
+            fields = ", ".join(f"`{word}`" for word in told.split("; ")) if told else ""
             names = ", ".join(f"`{test}`" for test in sorted(tests))
             lines.append(f"| {title} | {outcome}: {fields} | {names} |")
     return "\n".join(lines) + "\n"
