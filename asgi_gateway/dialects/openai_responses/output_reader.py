@@ -49,9 +49,6 @@ Item = Mapping[str, Any]
 _UNNOTED = ("phase", "namespace", "caller")
 """Members of items that the neutral model has no place for."""
 
-_COUNTED = frozenset(CALLS) - {"computer_call", "local_shell_call", "apply_patch_call", "tool_search_call"}
-"""Calls of tools that the provider runs."""
-
 
 def read_image(item: Item) -> Media:
     """An image that was made."""
@@ -68,13 +65,12 @@ def thought_of(item: Item) -> str:
 class OutputReader:
     """One response's output. `given` collects the events."""
 
-    __slots__ = ("_losses", "_next", "_seals", "_started", "_trailing", "called", "given", "hosted", "refused")
+    __slots__ = ("_losses", "_next", "_seals", "_started", "_trailing", "called", "given", "refused")
 
     def __init__(self, losses: Losses) -> None:
         self.given: list[Event] = []
         self.called = False
         self.refused = False
-        self.hosted = 0
         self._losses = losses
         self._next = 0
         self._started = False
@@ -99,7 +95,7 @@ class OutputReader:
     def end(self, response: Mapping[str, Any]) -> None:
         """The response is over: usage, and why."""
         self.let_go()
-        usage = usage_of(response.get("usage"), self.hosted)
+        usage = usage_of(response.get("usage"))
         if usage is not None:
             self.given.append(UsageReported(usage))
         self.given.append(read_stop(response, called=self.called, refused=self.refused))
@@ -214,7 +210,6 @@ class OutputReader:
     def other(self, item: Item) -> None:
         """An item that comes whole."""
         kind = _text(item.get("type"))
-        self.hosted += kind in _COUNTED
         if kind == "image_generation_call" and isinstance(item.get("result"), str):
             for name in ("revised_prompt", "background", "quality", "size", "action"):
                 if item.get(name):

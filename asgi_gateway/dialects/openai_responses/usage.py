@@ -15,7 +15,7 @@ LARGEST = 1 << 40
 """No figure is taken for more than this."""
 
 
-def usage_of(reported: Any, tool_calls: int = 0) -> Usage | None:
+def usage_of(reported: Any) -> Usage | None:
     """The usage that an answer reports; None when it reports none, which differs from zero.
 
     Figures that do not add up are brought to the totals, and marked.
@@ -48,7 +48,7 @@ def usage_of(reported: Any, tool_calls: int = 0) -> Usage | None:
         cache_write=written,
         output=made - reasoning,
         reasoning=reasoning,
-        tool_calls=tool_calls or _count(reported, "num_server_side_tools_used") or 0,
+        tool_calls=_count(reported, "num_server_side_tools_used") or 0,
         inconsistent=wrong or (total is not None and total != given + made),
     )
 
