@@ -11,6 +11,7 @@ assert dialect.name == "openai_chat"
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from asgi_gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from asgi_gateway.dialects.bedrock_converse import BEDROCK_CONVERSE
 from asgi_gateway.dialects.cohere_chat import COHERE_CHAT
 from asgi_gateway.dialects.contract import ChatDialect, Dialect, Operation
@@ -20,18 +21,36 @@ from asgi_gateway.dialects.openai_completions import OPENAI_COMPLETIONS
 from asgi_gateway.dialects.openai_embeddings import OPENAI_EMBEDDINGS
 from asgi_gateway.dialects.openai_moderations import OPENAI_MODERATIONS
 from asgi_gateway.dialects.openai_responses import OPENAI_RESPONSES
+from asgi_gateway.dialects.token_counts import (
+    ANTHROPIC_COUNT_TOKENS,
+    GOOGLE_COUNT_TOKENS,
+    OPENAI_INPUT_TOKENS,
+    TokenCountDialect,
+)
 from asgi_gateway.types import Headers
 
-__all__ = ["CHAT_DIALECTS", "DIALECTS", "classify", "spoken_by"]
+__all__ = ["CHAT_DIALECTS", "DIALECTS", "TOKEN_COUNTS", "classify", "spoken_by"]
 
-_CHAT: tuple[ChatDialect, ...] = (OPENAI_CHAT, COHERE_CHAT, GOOGLE_GENERATE, BEDROCK_CONVERSE, OPENAI_RESPONSES)
+_CHAT: tuple[ChatDialect, ...] = (
+    OPENAI_CHAT,
+    OPENAI_RESPONSES,
+    ANTHROPIC_MESSAGES,
+    GOOGLE_GENERATE,
+    COHERE_CHAT,
+    BEDROCK_CONVERSE,
+)
+
+_COUNTS: tuple[TokenCountDialect, ...] = (ANTHROPIC_COUNT_TOKENS, GOOGLE_COUNT_TOKENS, OPENAI_INPUT_TOKENS)
 
 _OTHERS: tuple[Dialect, ...] = (OPENAI_COMPLETIONS, OPENAI_EMBEDDINGS, OPENAI_MODERATIONS)
 
 CHAT_DIALECTS: Mapping[str, ChatDialect] = MappingProxyType({dialect.name: dialect for dialect in _CHAT})
 """The dialects for chat, each of which can be converted to each other."""
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in (*_CHAT, *_OTHERS)})
+TOKEN_COUNTS: Mapping[str, TokenCountDialect] = MappingProxyType({dialect.name: dialect for dialect in _COUNTS})
+"""The dialects that ask how many tokens a chat request has."""
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in (*_CHAT, *_COUNTS, *_OTHERS)})
 """Every dialect by its name."""
 
 _ROUTES: Mapping[tuple[str, str], tuple[Operation, Dialect]] = MappingProxyType(
@@ -87,12 +106,12 @@ def spoken_by(path: str, headers: Headers, query: bytes) -> Dialect:
     are taken for OpenAI's.
     """
     if path.startswith("/v1beta"):
-        return DIALECTS.get("google_generate", OPENAI_CHAT)
+        return GOOGLE_GENERATE
     for name, _ in headers:
         if name == b"anthropic-version":
-            return DIALECTS.get("anthropic_messages", OPENAI_CHAT)
+            return ANTHROPIC_MESSAGES
         if name == b"x-goog-api-key":
-            return DIALECTS.get("google_generate", OPENAI_CHAT)
+            return GOOGLE_GENERATE
     if query.startswith(b"key=") or b"&key=" in query:
-        return DIALECTS.get("google_generate", OPENAI_CHAT)
+        return GOOGLE_GENERATE
     return OPENAI_CHAT

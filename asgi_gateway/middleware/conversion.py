@@ -27,12 +27,13 @@ from asgi_gateway.canonical import (
 )
 from asgi_gateway.canonical.seals import PREFIX
 from asgi_gateway.dialects import CHAT_DIALECTS
-from asgi_gateway.dialects.contract import ChatDialect, ResponseTap
+from asgi_gateway.dialects.contract import ChatDialect, Operation, ResponseTap
 from asgi_gateway.dialects.openai_responses import OPENAI_RESPONSES
 from asgi_gateway.dialects.sse import is_event_stream
 from asgi_gateway.errors import InvalidRequest, UpstreamError
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.middleware.body import replay
+from asgi_gateway.middleware.counting import count_tokens
 from asgi_gateway.middleware.crossing import Crossing
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.middleware.recollection import Keeping, Recalling, kept_records, prefix_of
@@ -75,11 +76,15 @@ class FormatConversionMiddleware:
         exchange.usage = None
         exchange.output_estimate = 0
         exchange.losses = ()
+        exchange.upstream_headers = ()
         if scope["type"] != "http":  # frames of a WebSocket are read where they are pumped
             await self.app(scope, receive, send)
             return
         route, dialect = exchange.route, exchange.dialect
         assert route is not None and exchange.body is not None  # `compose` checked that somebody writes them
+        if exchange.operation is Operation.TOKEN_COUNT and route.dialect != dialect.name:
+            await count_tokens(self.app, exchange, scope, receive, send)
+            return
         changed = route.channel.thinking_to_content or route.channel.content_to_thinking
         if (route.dialect != dialect.name or changed) and dialect.name in CHAT_DIALECTS:
             await self._cross(exchange, route, scope, receive, send)

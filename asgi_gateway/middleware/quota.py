@@ -14,6 +14,7 @@ from decimal import Decimal
 from time import perf_counter
 from typing import ClassVar, Literal
 
+from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.directory import CatalogueHolder
 from asgi_gateway.errors import CallerLeft, GatewayError, ServiceUnavailable, UnpricedModel
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
@@ -90,6 +91,8 @@ class QuotaMiddleware:
 
     def _tariff(self, exchange: Exchange) -> Tariff:
         assert exchange.model is not None and exchange.caller is not None  # `compose` checked that somebody writes them
+        if exchange.operation is Operation.TOKEN_COUNT:
+            return self._free
         catalogue = self.directory.catalogue
         tariff = catalogue.prices.tariff(exchange.model.resolved, catalogue.ratio(exchange.caller.group))
         if tariff is not None:

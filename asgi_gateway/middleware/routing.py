@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from asgi_gateway.dialects import CHAT_DIALECTS
+from asgi_gateway.dialects import CHAT_DIALECTS, TOKEN_COUNTS
 from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.directory import Catalogue, CatalogueHolder
 from asgi_gateway.errors import NoChannelAvailable
@@ -114,6 +114,9 @@ def _spoken(provider: Provider, channel: Channel, exchange: Exchange, model: str
     """
     asked = exchange.dialect.name
     offered = provider.dialects_for(model)
+    if exchange.operation is Operation.TOKEN_COUNT:
+        # Whoever does not count as the caller asks is asked in its own way, or not at all (`counting`).
+        return next((name for name in (asked, *TOKEN_COUNTS, *CHAT_DIALECTS) if name in offered), None)
     if exchange.operation is not Operation.CHAT:
         return asked if asked in offered else None
     spoken = [name for name in offered if not channel.dialects or name in channel.dialects]

@@ -56,6 +56,11 @@ def test_every_route_of_a_dialect_leads_to_it() -> None:
 def test_dialects_are_found_by_their_own_names() -> None:
     """And say whether a stream can be asked for its usage."""
     assert {name: dialect.stream_usage for name, dialect in DIALECTS.items()} == {
+        "anthropic_count_tokens": False,
+        "anthropic_messages": False,
+        "google_count_tokens": False,
+        "openai_input_tokens": False,
+        "openai_responses": False,
         "cohere_chat": False,
         "bedrock_converse": False,
         "google_generate": False,

@@ -1,0 +1,165 @@
+"""Reads the content of messages into parts."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from asgi_gateway.canonical import (
+    HostedCall,
+    HostedResult,
+    Losses,
+    Media,
+    Native,
+    Part,
+    Seal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    unwrap,
+)
+from asgi_gateway.dialects.anthropic_messages.citations import read_citations
+from asgi_gateway.dialects.anthropic_messages.media import read_cache, read_media
+from asgi_gateway.dialects.anthropic_messages.names import HOSTED_BLOCKS, MAKER, NAME, hosted_kind
+from asgi_gateway.dialects.node import Node, plain_path
+
+__all__ = ["hosted_result", "read_content", "read_seal"]
+
+_encoder = msgspec.json.Encoder()
+
+
+def read_content(message: Node, losses: Losses) -> list[Part]:
+    """The parts of one message, whose content is a text or an array of blocks."""
+    content = message.any("content")
+    if isinstance(content, str):
+        return [Text(content)] if content else []
+    return _with_seals(message.objects("content"), losses)
+
+
+def _with_seals(blocks: Iterable[Node], losses: Losses) -> list[Part]:
+    """Parts, with the seals of calls that stand in thinking blocks of ours put to their calls."""
+    parts: list[Part] = []
+    seals: dict[str, Seal] = {}
+    for block in blocks:
+        part = _read_block(block, seals, losses)
+        if part is not None:
+            parts.append(part)
+    for place, part in enumerate(parts):
+        if isinstance(part, ToolCall) and part.id in seals:
+            parts[place] = msgspec.structs.replace(part, seal=seals.pop(part.id))
+    if seals:
+        losses.dropped("messages[].content[].signature")
+    return parts
+
+
+def _read_block(block: Node, seals: dict[str, Seal], losses: Losses) -> Part | None:
+    kind = block.require_text("type")
+    part: Part
+    match kind:
+        case "text":
+            part = Text(block.text("text"), read_citations(block.any("citations")), read_cache(block))
+        case "image" | "document":
+            media = read_media(block, losses)
+            return media if media is not None else Native(NAME, plain_path(block.path), block.value, True)
+        case "thinking" | "redacted_thinking":
+            thinking = _thinking(block, kind, seals)
+            if thinking is None:
+                return None
+            part = thinking
+        case "tool_use":
+            part = ToolCall(
+                id=block.require_text("id"),
+                name=block.require_text("name"),
+                arguments=_encoder.encode(block.any("input") or {}).decode(),
+                cache=read_cache(block),
+            )
+        case "tool_result":
+            part = _tool_result(block, losses)
+        case "server_tool_use" | "mcp_tool_use":
+            return _hosted_call(block)
+        case _ if kind in HOSTED_BLOCKS:
+            return hosted_result(block.value)
+        case _:
+            return Native(NAME, plain_path(block.path) + f"[{kind}]", block.value, essential=True)
+    for name in block.unread():
+        if name not in ("caller", "toolset_name"):
+            losses.dropped(plain_path(block.at(name)))
+    return part
+
+
+def _thinking(block: Node, kind: str, seals: dict[str, Seal]) -> Thinking | None:
+    """Thinking; None for a block of ours that holds nothing but a call's seal."""
+    text = block.text("thinking")
+    given = block.text("signature" if kind == "thinking" else "data")
+    seal, call = read_seal(given, kind)
+    if call and seal is not None:
+        seals[call] = seal
+        return Thinking(text) if text else None
+    return Thinking(text, seal)
+
+
+def read_seal(text: str, kind: str) -> tuple[Seal | None, str]:
+    """The seal in a block of the type `kind`, and the id of the call that it belongs to or ""."""
+    if not text:
+        return None, ""
+    foreign = unwrap(text)
+    if foreign is not None:
+        return foreign
+    return Seal(maker=MAKER, kind="signature" if kind == "thinking" else "redacted", data=text), ""
+
+
+def _tool_result(block: Node, losses: Losses) -> ToolResult:
+    content = block.any("content")
+    parts: list[Text | Media | Native] = []
+    if isinstance(content, str):
+        parts = [Text(content)] if content else []
+    else:
+        for inner in block.objects("content"):
+            part = _read_block(inner, {}, losses)
+            if isinstance(part, Text | Media | Native):
+                parts.append(part)
+            elif part is not None:
+                parts.append(Native(NAME, plain_path(inner.path), inner.value, essential=True))
+    return ToolResult(
+        call_id=block.require_text("tool_use_id"),
+        parts=tuple(parts),
+        failed=bool(block.flag("is_error")),
+        cache=read_cache(block),
+    )
+
+
+def _hosted_call(block: Node) -> HostedCall:
+    name = block.require_text("name")
+    return HostedCall(
+        id=block.require_text("id"),
+        tool="mcp" if block.text("type") == "mcp_tool_use" else hosted_kind(name),
+        arguments=_encoder.encode(block.any("input") or {}).decode(),
+        dialect=NAME,
+        native=block.value,
+    )
+
+
+def hosted_result(block: Any) -> HostedResult:
+    """What a tool of Anthropic's gave: texts as far as they can be shown, and the whole block."""
+    kind, content = str(block.get("type")), block.get("content")
+    shown: list[Text] = []
+    failed = bool(block.get("is_error")) or (isinstance(content, dict) and "error_code" in content)
+    entries = content if isinstance(content, list) else [content]
+    for entry in entries:
+        if isinstance(entry, dict):
+            text = entry.get("text") or entry.get("stdout") or ""
+            if entry.get("type") == "web_search_result":
+                text = f"{entry.get('title', '')}\n{entry.get('url', '')}"
+            if isinstance(text, str) and text:
+                shown.append(Text(text))
+        elif isinstance(entry, str):
+            shown.append(Text(entry))
+    return HostedResult(
+        call_id=str(block.get("tool_use_id", "")),
+        tool=HOSTED_BLOCKS.get(kind, kind),
+        parts=tuple(shown),
+        failed=failed,
+        dialect=NAME,
+        native=block,
+    )

@@ -1,0 +1,129 @@
+"""What the layers need of a request without converting it, how much of it is prompt, and the permitted splices."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from asgi_gateway.canonical import Losses, Reasoning, Sampling
+from asgi_gateway.dialects.anthropic_messages.thinking import write_reasoning
+from asgi_gateway.dialects.contract import RequestOutline
+from asgi_gateway.dialects.json_scan import members, splice
+from asgi_gateway.dialects.node import LARGEST, Node, decode_object
+from asgi_gateway.errors import InvalidRequest
+
+__all__ = ["outline", "prompt_bytes", "rewrite"]
+
+NAME_LIMIT = 256
+"""Characters of a model's name."""
+
+SURELY_NOT_EMPTY = 32
+
+_DATA = re.compile(rb'"data"\s*:\s*"([^"\\]*+)')
+
+
+class _Ordinary(msgspec.Struct):
+    """A request as nearly all are."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_LIMIT)]
+    messages: msgspec.Raw
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+    stream: bool | None = None
+
+
+_ordinary = msgspec.json.Decoder(_Ordinary)
+
+
+def outline(body: bytes) -> RequestOutline:
+    """Read a request. Raises `InvalidRequest` for what Anthropic refuses."""
+    try:
+        ordinary = _ordinary.decode(body)
+    except (ValueError, RecursionError):
+        return _by_members(body)
+    messages = memoryview(ordinary.messages)
+    if messages.nbytes < SURELY_NOT_EMPTY or messages[0] != ord("["):
+        return _by_members(body)
+    return RequestOutline(model=ordinary.model, stream=bool(ordinary.stream), max_output=ordinary.max_tokens)
+
+
+def _by_members(body: bytes) -> RequestOutline:
+    node = Node(decode_object(body))
+    model = node.text("model")
+    if not model:
+        raise _required("model")
+    if len(model) > NAME_LIMIT:
+        raise InvalidRequest(f"model: String should have at most {NAME_LIMIT} characters", param="model")
+    if "messages" not in node:
+        raise _required("messages")
+    if not node.list("messages"):
+        raise InvalidRequest("messages: at least one message is required", param="messages")
+    if "max_tokens" not in node:
+        raise _required("max_tokens")
+    limit = node.integer("max_tokens", 1)
+    return RequestOutline(model=model, stream=bool(node.flag("stream")), max_output=limit)
+
+
+def _required(name: str) -> InvalidRequest:
+    return InvalidRequest(f"{name}: Field required", param=name, code="missing_required_parameter")
+
+
+def prompt_bytes(body: bytes) -> int:
+    """Bytes of the body without images and documents that it carries in base64."""
+    if b'"base64"' not in body:
+        return len(body)
+    return len(body) - sum(len(data) for data in _DATA.findall(body) if len(data) > 256)
+
+
+def rewrite(
+    body: bytes,
+    *,
+    model: str | None = None,
+    reasoning: Reasoning | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The body with another model, with thinking, and with top-level fields of the channel's own.
+
+    Thinking is written only where the body says nothing of it; what a thinking model refuses is then taken out.
+    Raises `InvalidRequest` for a body that cannot be edited byte by byte.
+    """
+    changes: dict[str, bytes | None] = {}
+    try:
+        found = members(body)
+        names = {name for name, *_ in found}
+        if reasoning is not None and not names & {"thinking", "output_config"}:
+            changes.update(_thinking(body, model, reasoning))
+        if model is not None:
+            changes["model"] = msgspec.json.encode(model)
+        for name, value in (overrides or {}).items():
+            changes[name] = None if value is None else msgspec.json.encode(value)
+        return splice(body, changes, found)
+    except ValueError as wrong:
+        raise InvalidRequest(f"We could not edit the JSON body of your request: {wrong}.") from wrong
+
+
+class _Sampled(msgspec.Struct):
+    model: str = ""
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+
+
+_sampled = msgspec.json.Decoder(_Sampled)
+
+
+def _thinking(body: bytes, model: str | None, reasoning: Reasoning) -> dict[str, bytes | None]:
+    """Changes for reasoning that the model's name asks for."""
+    said = _sampled.decode(body)
+    sampling = Sampling(max_output=said.max_tokens, temperature=said.temperature, top_p=said.top_p, top_k=said.top_k)
+    fields = write_reasoning(reasoning, model or said.model, sampling, forced=False, losses=Losses("request"))
+    changes: dict[str, bytes | None] = {
+        name: msgspec.json.encode(value) for name, value in fields.body.items() if name != "max_tokens"
+    }
+    if fields.max_output is not None and fields.max_output != said.max_tokens:
+        changes["max_tokens"] = msgspec.json.encode(fields.max_output)
+    for name in ("temperature", "top_p", "top_k"):
+        if getattr(said, name) is not None and getattr(fields.sampling, name) is None:
+            changes[name] = None
+    return changes

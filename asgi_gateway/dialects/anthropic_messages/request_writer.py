@@ -1,0 +1,158 @@
+"""Writes a request for an upstream. The order of its members never changes: prompt caches rest on it."""
+
+import msgspec
+
+from asgi_gateway.canonical import ChatRequest, Losses, OutputFormat
+from asgi_gateway.dialects.anthropic_messages.block_writer import write_messages
+from asgi_gateway.dialects.anthropic_messages.media import write_cache
+from asgi_gateway.dialects.anthropic_messages.models import default_output
+from asgi_gateway.dialects.anthropic_messages.names import NAME, Json
+from asgi_gateway.dialects.anthropic_messages.thinking import Asked, write_reasoning
+from asgi_gateway.dialects.anthropic_messages.tools import write_choice, write_tools
+from asgi_gateway.errors import InvalidRequest
+
+__all__ = ["request_headers", "write_request"]
+
+TIERS = {"auto": "auto", "default": "standard_only"}
+
+JSON_ONLY = "Answer with one JSON object and nothing else."
+"""Stands behind the instructions where any JSON object is wanted: the format can only be told a schema."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def write_request(request: ChatRequest, losses: Losses) -> bytes:
+    """A body for Anthropic. Raises `InvalidRequest` with `param` for what must not be left out."""
+    _refuse(request)
+    _drop(request, losses)
+    extras = dict(request.own_extras(NAME, losses))
+    choice = request.tool_choice
+    forced = choice is not None and (choice.mode in ("required", "tool") or choice.required)
+    own = request.reasoning is not None and request.reasoning.budget is not None
+    asked = write_reasoning(
+        request.reasoning, request.model, request.sampling, forced=forced and not own, losses=losses
+    )
+    max_output = asked.max_output
+    if max_output is None:
+        max_output = default_output(request.model)
+        thinking = asked.body.get("thinking", {}).get("budget_tokens", 0)
+        if thinking >= max_output:
+            max_output = thinking + default_output(request.model)
+        losses.invented("max_tokens")
+    body: Json = {"model": request.model, "max_tokens": max_output}
+    system = _system(request, losses)
+    if system:
+        body["system"] = system
+    body["messages"] = write_messages(request, losses)
+    _write_tools(request, asked, body, losses)
+    body.update(asked.body)
+    _write_sampling(asked, body)
+    _write_format(request.output, body, losses)
+    if request.user:
+        body["metadata"] = {"user_id": request.user}
+    if request.service_tier in TIERS:
+        body["service_tier"] = TIERS[request.service_tier]
+    elif request.service_tier:
+        losses.dropped("service_tier")
+    if request.stream:
+        body["stream"] = True
+    body.update(extras)
+    return _encoder.encode(body)
+
+
+def request_headers(request: ChatRequest) -> tuple[tuple[bytes, bytes], ...]:
+    """The names of betas that Anthropic wants for features that are not open to all."""
+    betas = []
+    if any(extra.dialect == NAME and extra.name == "mcp_servers" for extra in request.extras):
+        betas.append(b"mcp-client-2025-04-04")
+    kinds = {tool["type"] for tool in _hosted(request)}
+    if any(kind.startswith("code_execution") for kind in kinds):
+        betas.append(b"code-execution-2025-08-25")
+    if any(kind.startswith("web_fetch") for kind in kinds):
+        betas.append(b"web-fetch-2025-09-10")
+    return ((b"anthropic-beta", b",".join(betas)),) if betas else ()
+
+
+def _hosted(request: ChatRequest) -> list[Json]:
+    return [tool for tool in write_tools(request, Losses("request")) if "type" in tool]
+
+
+def _refuse(request: ChatRequest) -> None:
+    if request.sampling.choices > 1:
+        raise _unsupported("n", "more than one answer at a time")
+    if request.cached_content:
+        raise _unsupported("cached_content", "stored caches")
+    if request.audio is not None or any(kind != "text" for kind in request.modalities):
+        raise _unsupported("modalities", "output other than text")
+
+
+def _drop(request: ChatRequest, losses: Losses) -> None:
+    sampling = request.sampling
+    given = {
+        "verbosity": bool(request.verbosity),
+        "metadata": bool(request.metadata),
+        "store": bool(request.store),
+        "prompt_cache_key": bool(request.cache_key),
+        "prompt_cache_retention": bool(request.cache_retention),
+        "seed": sampling.seed is not None,
+        "min_p": sampling.min_p is not None,
+        "presence_penalty": bool(sampling.presence_penalty),
+        "frequency_penalty": bool(sampling.frequency_penalty),
+        "logprobs": sampling.logprobs or bool(sampling.top_logprobs),
+        "logit_bias": bool(sampling.logit_bias),
+    }
+    for name, present in given.items():
+        if present:
+            losses.dropped(name)
+
+
+def _system(request: ChatRequest, losses: Losses) -> list[Json] | str:
+    blocks = [
+        write_cache({"type": "text", "text": text.text}, text.cache)
+        for text in request.instructions
+        if text.text.strip()
+    ]
+    if request.output is not None and request.output.kind == "json":
+        losses.approximated("response_format")
+        blocks.append({"type": "text", "text": JSON_ONLY})
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
+        return str(blocks[0]["text"])
+    return blocks
+
+
+def _write_tools(request: ChatRequest, asked: Asked, body: Json, losses: Losses) -> None:
+    tools = write_tools(request, losses)
+    if tools:
+        body["tools"] = tools
+    thinks = asked.body.get("thinking", {}).get("type") in ("enabled", "adaptive")
+    choice = write_choice(request, tools, thinks, losses)
+    if choice is not None:
+        body["tool_choice"] = choice
+
+
+def _write_sampling(asked: Asked, body: Json) -> None:
+    sampling = asked.sampling
+    for name in ("temperature", "top_p", "top_k"):
+        value = getattr(sampling, name)
+        if value is not None:
+            body[name] = value
+    stop = [sequence for sequence in sampling.stop if sequence.strip()]  # blank ones are refused
+    if stop:
+        body["stop_sequences"] = stop
+
+
+def _write_format(output: OutputFormat | None, body: Json, losses: Losses) -> None:
+    if output is None or output.kind != "schema" or output.schema is None:
+        return
+    if output.description:  # a name is for the caller's own order, and no loss
+        losses.dropped("response_format.description")
+    form = {"type": "json_schema", "schema": output.schema}
+    body["output_config"] = {**body.get("output_config", {}), "format": form}
+
+
+def _unsupported(param: str, what: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"'{param}' is not supported for this model here: its provider knows no {what}.",
+        param=param,
+        code="unsupported_parameter",
+    )

@@ -1,0 +1,180 @@
+"""Tools and the choice among them, read and written."""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from asgi_gateway.canonical import ChatRequest, CustomTool, FunctionTool, HostedTool, Losses, Tool, ToolChoice
+from asgi_gateway.dialects.anthropic_messages.media import read_cache, write_cache
+from asgi_gateway.dialects.anthropic_messages.names import NAME, Json
+from asgi_gateway.dialects.node import Node
+from asgi_gateway.errors import InvalidRequest
+
+__all__ = ["read_choice", "read_tool", "write_choice", "write_tools"]
+
+FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+NO_PARAMETERS: Json = {"type": "object", "properties": {}}
+
+KINDS: Mapping[str, str] = {
+    "web_search": "web_search",
+    "web_fetch": "web_fetch",
+    "code_execution": "code_execution",
+    "bash": "shell",
+    "text_editor": "text_editor",
+    "computer": "computer",
+    "memory": "memory",
+    "tool_search_tool": "tool_search",
+    "mcp_toolset": "mcp",
+}
+"""By the beginning of a tool's type: the neutral name."""
+
+WRITTEN: Mapping[str, tuple[str, str]] = {
+    "web_search": ("web_search_20250305", "web_search"),
+    "web_fetch": ("web_fetch_20250910", "web_fetch"),
+    "code_execution": ("code_execution_20250825", "code_execution"),
+}
+"""Type and name of the tools that Anthropic runs and others have, too."""
+
+
+def read_tool(tool: Node) -> Tool:
+    """One tool: a function of the caller's, or one that Anthropic defines, by its type."""
+    kind = tool.text("type", "custom")
+    if kind != "custom":
+        return _read_hosted(tool, kind)
+    parameters = tool.object("input_schema")
+    name = tool.require_text("name")
+    description = tool.text("description")
+    strict = tool.flag("strict")
+    return FunctionTool(
+        name=name,
+        description=description,
+        parameters=None if parameters is None else parameters.value,
+        strict=strict,
+        cache=read_cache(tool),
+        extras=tool.unread(),
+        dialect=NAME,
+    )
+
+
+def _read_hosted(tool: Node, kind: str) -> HostedTool:
+    neutral = next((name for start, name in KINDS.items() if kind.startswith(start)), kind)
+    location = tool.object("user_location")
+    return HostedTool(
+        kind=neutral,
+        dialect=NAME,
+        native=tool.value,
+        allowed_domains=tool.texts("allowed_domains"),
+        blocked_domains=tool.texts("blocked_domains"),
+        location=None if location is None else location.value,
+        max_uses=tool.integer("max_uses", 1),
+    )
+
+
+def read_choice(body: Node) -> tuple[ToolChoice | None, bool | None]:
+    """The choice, and whether calls may stand side by side."""
+    choice = body.object("tool_choice")
+    if choice is None:
+        return None, None
+    kind = choice.require_text("type")
+    single = choice.flag("disable_parallel_tool_use")
+    parallel = None if single is None else not single
+    match kind:
+        case "auto" | "none":
+            return ToolChoice("auto" if kind == "auto" else "none"), parallel
+        case "any":
+            return ToolChoice("required"), parallel
+        case "tool":
+            return ToolChoice("tool", (choice.require_text("name"),)), parallel
+        case _:
+            raise choice.unknown("type", "'auto', 'any', 'tool', 'none'")
+
+
+def write_tools(request: ChatRequest, losses: Losses) -> list[Json]:
+    """The tools that may be called."""
+    choice, tools = request.tool_choice, request.tools
+    if choice is not None and choice.mode == "allowed":
+        losses.approximated("tool_choice")
+        tools = tuple(tool for tool in tools if isinstance(tool, HostedTool) or tool.name in choice.names)
+    return [_write_tool(tool, losses) for tool in tools]
+
+
+def _write_tool(tool: Tool, losses: Losses) -> Json:
+    match tool:
+        case FunctionTool():
+            return _write_function(tool, losses)
+        case CustomTool():
+            losses.approximated("tools[].custom")
+            block: Json = {"name": tool.name}
+            if tool.description:
+                block["description"] = tool.description
+            return {**block, "input_schema": FREE_TEXT}
+        case HostedTool():
+            return _write_hosted(tool)
+        case _:
+            assert_never(tool)
+
+
+def _write_function(tool: FunctionTool, losses: Losses) -> Json:
+    block: Json = {"name": tool.name}
+    if tool.description:
+        block["description"] = tool.description
+    schema = dict(tool.parameters) if tool.parameters else NO_PARAMETERS
+    block["input_schema"] = schema if "type" in schema else {"type": "object", **schema}
+    if tool.strict is not None:
+        block["strict"] = tool.strict
+    if tool.dialect == NAME:
+        block.update(tool.extras)
+    else:
+        for name in tool.extras:
+            losses.dropped(f"tools[].{name}")
+    return write_cache(block, tool.cache)
+
+
+def _write_hosted(tool: HostedTool) -> Json:
+    if tool.dialect == NAME and isinstance(tool.native, dict):
+        return tool.native
+    if tool.kind not in WRITTEN:
+        raise InvalidRequest(
+            f"The tool '{tool.kind}' is not supported for this model here: its provider has nothing like it.",
+            param="tools",
+            code="unsupported_tool",
+        )
+    kind, name = WRITTEN[tool.kind]
+    block: Json = {"type": kind, "name": name}
+    if tool.kind == "code_execution":
+        return block
+    if tool.allowed_domains:
+        block["allowed_domains"] = list(tool.allowed_domains)
+    if tool.blocked_domains:
+        block["blocked_domains"] = list(tool.blocked_domains)
+    if tool.location and tool.kind == "web_search":
+        block["user_location"] = {"type": "approximate", **tool.location}
+    if tool.max_uses is not None:
+        block["max_uses"] = tool.max_uses
+    return block
+
+
+def write_choice(request: ChatRequest, tools: list[Json], thinks: bool, losses: Losses) -> Json | None:
+    """The choice. A thinking model refuses to be forced: it is asked to choose itself, and that is noted."""
+    choice = request.tool_choice
+    if not tools:
+        return None
+    written: Json | None = None
+    match None if choice is None else choice.mode:
+        case "none":
+            return {"type": "none"}
+        case "tool" if choice is not None and choice.names:
+            written = {"type": "tool", "name": choice.names[0]}
+        case "required":
+            written = {"type": "any"}
+        case "allowed" if choice is not None:
+            written = {"type": "any" if choice.required else "auto"}
+        case "auto":
+            written = {"type": "auto"}
+    if thinks and written is not None and written["type"] in ("any", "tool"):
+        losses.approximated("tool_choice")
+        written = {"type": "auto"}
+    if request.parallel_tools is not None:
+        written = written or {"type": "auto"}
+        if not request.parallel_tools:
+            written["disable_parallel_tool_use"] = True
+    return written
