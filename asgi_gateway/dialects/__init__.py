@@ -50,7 +50,9 @@ CHAT_DIALECTS: Mapping[str, ChatDialect] = MappingProxyType({dialect.name: diale
 TOKEN_COUNTS: Mapping[str, TokenCountDialect] = MappingProxyType({dialect.name: dialect for dialect in _COUNTS})
 """The dialects that ask how many tokens a chat request has."""
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in (*_CHAT, *_COUNTS, *_OTHERS)})
+_ALL: tuple[Dialect, ...] = (*_CHAT, *_COUNTS, *_OTHERS)
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
 """Every dialect by its name."""
 
 _ROUTES: Mapping[tuple[str, str], tuple[Operation, Dialect]] = MappingProxyType(
