@@ -42,11 +42,7 @@ class TokenCountDialect(ABC):
     routes: Sequence[OwnedRoute]
     answer: str
     stream_usage: bool = False
-
-    @property
-    def forwarded(self) -> frozenset[bytes]:
-        """As of the chat dialect."""
-        return self.chat.forwarded
+    forwarded: frozenset[bytes] = frozenset()
 
     @abstractmethod
     def read_request(self, body: bytes, outline: RequestOutline, losses: Losses) -> ChatRequest:
@@ -134,6 +130,7 @@ class _NoUsage:
 class _AnthropicCountTokens(TokenCountDialect):
     name = "anthropic_count_tokens"
     chat = ANTHROPIC_MESSAGES
+    forwarded = ANTHROPIC_MESSAGES.forwarded
     routes = (OwnedRoute("POST", "/v1/messages/count_tokens", Operation.TOKEN_COUNT),)
     answer = "input_tokens"
 

@@ -50,6 +50,8 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
             body["tool_choice"] = choice
         if request.parallel_tools is not None:
             body["parallel_tool_calls"] = request.parallel_tools
+    elif request.tool_choice is not None and request.tool_choice.mode not in ("auto", "none"):
+        losses.dropped("tool_choice")
     body.update(_form(request, family, losses))
     body.update(_sampling(request, family, losses))
     body.update(_wishes(request, losses))

@@ -8,6 +8,8 @@ it in a reasoning item of its own, may come first.
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
+import msgspec
+
 from asgi_gateway.canonical import (
     CitationGiven,
     Event,
@@ -41,7 +43,7 @@ from asgi_gateway.canonical import (
 from asgi_gateway.canonical.response import ChatResponse, Choice, unfold
 from asgi_gateway.dialects.contract import AnswerContext
 from asgi_gateway.dialects.openai_responses.answer import echo
-from asgi_gateway.dialects.openai_responses.event_lines import EventLines
+from asgi_gateway.dialects.openai_responses.event_lines import EventLines, json_of
 from asgi_gateway.dialects.openai_responses.hosted import write_code_call, write_search_call
 from asgi_gateway.dialects.openai_responses.item_stream import CallWriter, ThoughtWriter, send_hosted, send_whole
 from asgi_gateway.dialects.openai_responses.message_writer import MessageWriter
@@ -179,8 +181,9 @@ class StreamWriter:
     def _begin(self, started: Started | None = None) -> None:
         if not self.response:
             self.response = echo(self._context, started or Started())
-            self._lines.send("response.created", {"response": self.response})
-            self._lines.send("response.in_progress", {"response": self.response})
+            shown = msgspec.Raw(json_of(self.response))
+            self._lines.send("response.created", {"response": shown})
+            self._lines.send("response.in_progress", {"response": shown})
 
     def _id(self, prefix: str, *, own: str = "") -> str:
         """An item's id: the upstream's where it is one of this kind, else one of ours."""

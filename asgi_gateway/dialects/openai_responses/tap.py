@@ -19,6 +19,8 @@ __all__ = ["TEXT", "StreamTap", "judge_plain", "judge_stream"]
 
 BOM = b"\xef\xbb\xbf"
 
+ARRAY = ord("[")
+
 EVENT_LIMIT = 1 << 18
 """Bytes of an event that is held. Longer ones (images) pass as they come."""
 
@@ -50,8 +52,6 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 
 class _Usages(msgspec.Struct):
     usage: Any = None
-    error: Any = None
-    status: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -60,7 +60,14 @@ class _Event(msgspec.Struct):
     error: Any = None
 
 
+class _Plain(msgspec.Struct):
+    output: msgspec.Raw = msgspec.Raw(b"null")
+    error: Any = None
+    status: Any = None
+
+
 _decoder = msgspec.json.Decoder(_Event)
+_plain = msgspec.json.Decoder(_Plain)
 
 
 def judge_plain(data: bytes, *, complete: bool) -> Head:
@@ -73,13 +80,14 @@ def judge_plain(data: bytes, *, complete: bool) -> Head:
         )
     if not complete:
         return Head.WAIT
-    payload = _decoded(text)
-    error = error_of_response(payload)
-    if error is not None:
-        raise error
-    if payload.get("error"):
-        raise error_inside(payload)
-    if not isinstance(payload.get("output"), list):
+    try:
+        plain = _plain.decode(text)
+    except (ValueError, RecursionError) as wrong:
+        raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
+    if plain.error or plain.status == "failed":
+        payload = _decoded(text)
+        raise error_of_response(payload) or error_inside(payload)
+    if memoryview(plain.output)[0] != ARRAY:
         raise MalformedUpstream("the upstream's answer has no output")
     return Head.RELEASE
 

@@ -39,6 +39,9 @@ _KINDS: Mapping[str, str] = MappingProxyType(
 _CHOSEN: Mapping[str, str] = MappingProxyType({"web_search": "web_search_preview"})
 """How a tool is named in `tool_choice` where that differs from its type."""
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({"type": "object", "properties": {}})
+"""The parameters of a function that takes none: OpenAI also takes null, but not everybody does."""
+
 _PLACES = ("city", "country", "region", "timezone")
 
 
@@ -153,7 +156,7 @@ def _function(tool: FunctionTool, losses: Losses) -> dict[str, Any]:
     function: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = tool.parameters
+    function["parameters"] = _NOTHING if tool.parameters is None else tool.parameters
     function["strict"] = tool.strict if tool.dialect == NAME else bool(tool.strict)
     if tool.dialect == NAME:
         function.update(tool.extras)
