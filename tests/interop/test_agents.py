@@ -76,10 +76,10 @@ async def test_openai_agents_uses_a_tool(line: Line, upstream: str) -> None:
         asked.append(city)
         return "20C"
 
-    client = AsyncOpenAI(base_url=line.gateway.url + "/v1", api_key=DEV.key, max_retries=0)
-    model = OpenAIResponsesModel(model=f"to-{upstream}", openai_client=client)
-    agent = OpenAIAgent(name="forecaster", tools=[function_tool(get_weather)], model=model)
-    result = await Runner.run(agent, "weather", run_config=RunConfig(tracing_disabled=True))
+    async with AsyncOpenAI(base_url=line.gateway.url + "/v1", api_key=DEV.key, max_retries=0) as client:
+        model = OpenAIResponsesModel(model=f"to-{upstream}", openai_client=client)
+        agent = OpenAIAgent(name="forecaster", tools=[function_tool(get_weather)], model=model)
+        result = await Runner.run(agent, "weather", run_config=RunConfig(tracing_disabled=True))
     assert (result.final_output, asked) == ("20C in Paris", ["Paris"])
 
 
@@ -105,5 +105,6 @@ async def _forecast(agent: "Agent[None, str]") -> None:
         asked.append(city)
         return "20C"
 
-    result = await agent.run("weather")
+    async with agent:  # closes its connections in the end
+        result = await agent.run("weather")
     assert (result.output, asked) == ("20C in Paris", ["Paris"])
