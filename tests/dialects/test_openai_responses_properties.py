@@ -105,7 +105,9 @@ def requests(draw: st.DrawFn) -> ChatRequest:
     turns = [Turn("user", (Text(draw(TEXT)),))]
     for turn in draw(st.lists(rounds(), max_size=2)):
         turns += turn
-    tools = [FunctionTool(name=name, strict=draw(st.booleans())) for name in draw(st.lists(NAME))]
+    tools = [
+        FunctionTool(name=name, parameters={"a": 1.5}, strict=draw(st.booleans())) for name in draw(st.lists(NAME))
+    ]
     return ChatRequest(
         model="gpt-5.6",
         turns=tuple(turns),

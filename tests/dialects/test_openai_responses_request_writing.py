@@ -42,6 +42,7 @@ from support.strict import check_request
 
 HI = Turn("user", (Text("Hi"),))
 GOOGLE = Seal(maker="google", kind="signature", data="QQ==")
+NOTHING = {"type": "object", "properties": {}}
 OPENAI = Seal(maker="openai", kind="encrypted", data="gA")
 
 
@@ -323,7 +324,7 @@ def test_tools_of_others() -> None:
         losses,
     )
     assert body["tools"] == [
-        {"type": "function", "name": "f", "description": "d", "parameters": None, "strict": False},
+        {"type": "function", "name": "f", "description": "d", "parameters": NOTHING, "strict": False},
         {
             "type": "custom",
             "name": "g",
@@ -368,7 +369,11 @@ def test_a_choice_of_nothing_is_a_must() -> None:
     """And one without tools is left out."""
     tools = (FunctionTool(name="f"),)
     assert written(asked(tools=tools, tool_choice=ToolChoice("tool")))["tool_choice"] == "required"
-    assert "tool_choice" not in written(asked(tool_choice=ToolChoice("auto")))
+    losses = Losses("request")
+    assert "tool_choice" not in written(asked(tool_choice=ToolChoice("auto")), losses)
+    assert not losses
+    assert "tool_choice" not in written(asked(tool_choice=ToolChoice("required")), losses)
+    assert losses.header() == "dropped:tool_choice"
 
 
 def test_pictures_are_made_by_a_tool() -> None:

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, assert_never
 
+import msgspec
+
 from asgi_gateway.canonical import ChatRequest, CustomTool, FunctionTool, HostedTool, Losses, Tool, ToolChoice
 from asgi_gateway.dialects.node import Node
 from asgi_gateway.dialects.openai_responses.content import note_unread
@@ -39,7 +41,7 @@ _KINDS: Mapping[str, str] = MappingProxyType(
 _CHOSEN: Mapping[str, str] = MappingProxyType({"web_search": "web_search_preview"})
 """How a tool is named in `tool_choice` where that differs from its type."""
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({"type": "object", "properties": {}})
+NOTHING = b'{"type":"object","properties":{}}'
 """The parameters of a function that takes none: OpenAI also takes null, but not everybody does."""
 
 _PLACES = ("city", "country", "region", "timezone")
@@ -156,7 +158,7 @@ def _function(tool: FunctionTool, losses: Losses) -> dict[str, Any]:
     function: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = _NOTHING if tool.parameters is None else tool.parameters
+    function["parameters"] = msgspec.Raw(NOTHING) if tool.parameters is None else tool.parameters
     function["strict"] = tool.strict if tool.dialect == NAME else bool(tool.strict)
     if tool.dialect == NAME:
         function.update(tool.extras)
