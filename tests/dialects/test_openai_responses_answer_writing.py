@@ -245,14 +245,14 @@ def test_hosted_calls_of_others() -> None:
     """Searches and runs of code, with their results; others are noted."""
     context = context_of()
     source = Citation(kind="url", url="https://x.test")
-    search, lone, code, bad = output(
+    search, code, lone, bad = output(
         HostedCall(id="s", tool="web_search", arguments='{"query":"q"}'),
         HostedResult(call_id="s", tool="web_search", citations=(source,)),
         HostedCall(id="t", tool="web_search", arguments='{"queries":["a",1]}'),
         HostedCall(id="c", tool="code_execution", arguments='{"code":"1"}'),
         HostedResult(call_id="c", tool="code_execution", parts=(Text("2"), Media(kind="image", source=Remote("x")))),
-        HostedCall(id="d", tool="code_execution", arguments="no"),
         HostedResult(call_id="x", tool="code_execution"),
+        HostedCall(id="d", tool="code_execution", arguments="no"),
         HostedCall(id="f", tool="web_fetch"),
         HostedResult(call_id="f", tool="web_fetch"),
         context=context,
@@ -267,6 +267,22 @@ def test_hosted_calls_of_others() -> None:
     assert (code["code"], code["outputs"], code["status"]) == ("1", [{"type": "logs", "logs": "2"}], "completed")
     assert (bad["code"], bad["outputs"]) == ("no", [])
     assert context.losses.header() == "dropped:code_execution_result,dropped:web_fetch,dropped:web_fetch_result"
+
+
+def test_hosted_calls_that_run_together() -> None:
+    """Each gets its own result, behind the words in front of them; the same id twice is two calls."""
+    message, second, first, again, third = output(
+        Text("a"),
+        HostedCall(id="1", tool="code_execution", arguments='{"code":"x"}'),
+        HostedCall(id="2", tool="code_execution", arguments='{"code":"y"}'),
+        HostedResult(call_id="2", tool="code_execution", parts=(Text("yy"),)),
+        HostedResult(call_id="1", tool="code_execution", parts=(Text("xx"),)),
+        HostedCall(id="3", tool="web_search"),
+        HostedCall(id="3", tool="web_search"),
+    )
+    assert message["type"] == "message"
+    assert [(item["code"], item["outputs"][0]["logs"]) for item in (second, first)] == [("y", "yy"), ("x", "xx")]
+    assert again["id"] != third["id"]
 
 
 def test_a_run_that_failed_says_so() -> None:

@@ -92,7 +92,8 @@ class StreamWriter:
         """A call that has begun and is not written yet."""
         self._open: MessageWriter | ThoughtWriter | CallWriter | None = None
         """What takes deltas."""
-        self._hosted: HostedCall | None = None
+        self._hosted: dict[str, HostedCall] = {}
+        """Calls of another dialect's hosted tools, by their id, that wait for their results."""
         self._tokens: list[TokenLogprob] = []
         self._refused = False
         self._stopped: Stopped | None = None
@@ -262,17 +263,20 @@ class StreamWriter:
                 self._seal_item(still.late, str(self._items[-1]["call_id"]))
 
     def _settle(self, status: str = "completed") -> None:
-        """End what is still open: a part, a message, and a hosted call without a result."""
+        """End what is still open: a part, a message, and hosted calls without a result."""
         if self._open is not None or self._opened is not None:
             self._close()
+        self._end_message(status)
+        for hosted in self._hosted.values():
+            self._send_hosted(hosted, None)
+        self._hosted.clear()
+
+    def _end_message(self, status: str = "completed") -> None:
         message, self._message = self._message, None
         if message is not None:
             self._items.append(message.end(status))
             for seal in message.seals:
                 self._seal_item(seal, BEFORE)
-        hosted, self._hosted = self._hosted, None
-        if hosted is not None:
-            self._send_hosted(hosted, None)
 
     def _whole(self, event: PartGiven) -> None:
         self._begin()
@@ -323,8 +327,10 @@ class StreamWriter:
             send_hosted(self._lines, len(self._items), part.native)
             self._items.append(part.native)
         elif part.tool in ("web_search", "code_execution"):
-            self._settle()
-            self._hosted = part
+            if part.id in self._hosted:
+                self._settle()
+            self._end_message()
+            self._hosted[part.id] = part
         else:
             self._context.losses.dropped(part.tool)
 
@@ -335,13 +341,11 @@ class StreamWriter:
                 send_whole(self._lines, len(self._items), part.native)
                 self._items.append(part.native)
             return
-        hosted, self._hosted = self._hosted, None
+        hosted = self._hosted.pop(part.call_id, None)
         if hosted is not None:
-            answers = hosted.id == part.call_id
-            self._send_hosted(hosted, part if answers else None)
-            if answers:
-                return
-        self._context.losses.dropped(f"{part.tool}_result")
+            self._send_hosted(hosted, part)
+        else:
+            self._context.losses.dropped(f"{part.tool}_result")
 
     def _send_hosted(self, call: HostedCall, result: HostedResult | None) -> None:
         """A hosted call of another dialect."""
