@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from asgi_gateway.canonical import Losses, Reasoning, Sampling
+from asgi_gateway.dialects.anthropic_messages.models import traits_of
 from asgi_gateway.dialects.anthropic_messages.thinking import write_reasoning
 from asgi_gateway.dialects.contract import RequestOutline
 from asgi_gateway.dialects.json_scan import members, splice
@@ -102,12 +103,17 @@ def rewrite(
         raise InvalidRequest(f"We could not edit the JSON body of your request: {wrong}.") from wrong
 
 
+class _Choice(msgspec.Struct):
+    type: str = ""
+
+
 class _Sampled(msgspec.Struct):
     model: str = ""
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    tool_choice: _Choice | None = None
 
 
 _sampled = msgspec.json.Decoder(_Sampled)
@@ -117,13 +123,17 @@ def _thinking(body: bytes, model: str | None, reasoning: Reasoning) -> dict[str,
     """Changes for reasoning that the model's name asks for."""
     said = _sampled.decode(body)
     sampling = Sampling(max_output=said.max_tokens, temperature=said.temperature, top_p=said.top_p, top_k=said.top_k)
-    fields = write_reasoning(reasoning, model or said.model, sampling, forced=False, losses=Losses("request"))
-    changes: dict[str, bytes | None] = {
-        name: msgspec.json.encode(value) for name, value in fields.body.items() if name != "max_tokens"
-    }
-    if fields.max_output is not None and fields.max_output != said.max_tokens:
-        changes["max_tokens"] = msgspec.json.encode(fields.max_output)
+    forced = said.tool_choice is not None and said.tool_choice.type in ("any", "tool")
+    traits = traits_of(model or said.model)
+    asked = write_reasoning(reasoning, traits, sampling, forced=forced, losses=Losses("request"))
+    changes: dict[str, bytes | None] = {}
+    if asked.thinking is not None:
+        changes["thinking"] = msgspec.json.encode(asked.thinking)
+    if asked.effort:
+        changes["output_config"] = msgspec.json.encode({"effort": asked.effort})
+    if asked.max_output != said.max_tokens:
+        changes["max_tokens"] = msgspec.json.encode(asked.max_output)
     for name in ("temperature", "top_p", "top_k"):
-        if getattr(said, name) is not None and getattr(fields.sampling, name) is None:
+        if getattr(said, name) is not None and getattr(asked.sampling, name) is None:
             changes[name] = None
     return changes

@@ -5,10 +5,10 @@ import msgspec
 from asgi_gateway.canonical import ChatRequest, Losses, OutputFormat
 from asgi_gateway.dialects.anthropic_messages.block_writer import write_messages
 from asgi_gateway.dialects.anthropic_messages.media import write_cache
-from asgi_gateway.dialects.anthropic_messages.models import default_output
+from asgi_gateway.dialects.anthropic_messages.models import Traits, traits_of
 from asgi_gateway.dialects.anthropic_messages.names import NAME, Json
 from asgi_gateway.dialects.anthropic_messages.thinking import Asked, write_reasoning
-from asgi_gateway.dialects.anthropic_messages.tools import write_choice, write_tools
+from asgi_gateway.dialects.anthropic_messages.tools import is_forced, write_choice, write_tools
 from asgi_gateway.errors import InvalidRequest
 
 __all__ = ["request_headers", "write_request"]
@@ -26,27 +26,19 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     _refuse(request)
     _drop(request, losses)
     extras = dict(request.own_extras(NAME, losses))
-    choice = request.tool_choice
-    forced = choice is not None and (choice.mode in ("required", "tool") or choice.required)
-    own = request.reasoning is not None and request.reasoning.budget is not None
-    asked = write_reasoning(
-        request.reasoning, request.model, request.sampling, forced=forced and not own, losses=losses
-    )
-    max_output = asked.max_output
-    if max_output is None:
-        max_output = default_output(request.model)
-        thinking = asked.body.get("thinking", {}).get("budget_tokens", 0)
-        if thinking >= max_output:
-            max_output = thinking + default_output(request.model)
-        losses.invented("max_tokens")
-    body: Json = {"model": request.model, "max_tokens": max_output}
+    traits = traits_of(request.model)
+    asked = write_reasoning(request.reasoning, traits, request.sampling, forced=is_forced(request), losses=losses)
+    body: Json = {"model": request.model, "max_tokens": asked.max_output}
     system = _system(request, losses)
     if system:
         body["system"] = system
     body["messages"] = write_messages(request, losses)
-    _write_tools(request, asked, body, losses)
-    body.update(asked.body)
-    _write_sampling(asked, body)
+    _write_tools(request, traits, body, losses)
+    if asked.thinking is not None:
+        body["thinking"] = asked.thinking
+    if asked.effort:
+        body["output_config"] = {"effort": asked.effort}
+    _write_sampling(asked, body, losses)
     _write_format(request.output, body, losses)
     if request.user:
         body["metadata"] = {"user_id": request.user}
@@ -120,23 +112,24 @@ def _system(request: ChatRequest, losses: Losses) -> list[Json] | str:
     return blocks
 
 
-def _write_tools(request: ChatRequest, asked: Asked, body: Json, losses: Losses) -> None:
+def _write_tools(request: ChatRequest, traits: Traits, body: Json, losses: Losses) -> None:
     tools = write_tools(request, losses)
     if tools:
         body["tools"] = tools
-    thinks = asked.body.get("thinking", {}).get("type") in ("enabled", "adaptive")
-    choice = write_choice(request, tools, thinks, losses)
+    choice = write_choice(request, tools, traits, losses)
     if choice is not None:
         body["tool_choice"] = choice
 
 
-def _write_sampling(asked: Asked, body: Json) -> None:
+def _write_sampling(asked: Asked, body: Json, losses: Losses) -> None:
     sampling = asked.sampling
     for name in ("temperature", "top_p", "top_k"):
         value = getattr(sampling, name)
         if value is not None:
             body[name] = value
-    stop = [sequence for sequence in sampling.stop if sequence.strip()]  # blank ones are refused
+    stop = [sequence for sequence in sampling.stop if sequence.strip()]
+    if len(stop) < len(sampling.stop):  # blank ones are refused
+        losses.dropped("stop")
     if stop:
         body["stop_sequences"] = stop
 

@@ -5,11 +5,12 @@ from typing import assert_never
 
 from asgi_gateway.canonical import ChatRequest, CustomTool, FunctionTool, HostedTool, Losses, Tool, ToolChoice
 from asgi_gateway.dialects.anthropic_messages.media import read_cache, write_cache
+from asgi_gateway.dialects.anthropic_messages.models import Traits
 from asgi_gateway.dialects.anthropic_messages.names import NAME, Json
 from asgi_gateway.dialects.node import Node
 from asgi_gateway.errors import InvalidRequest
 
-__all__ = ["read_choice", "read_tool", "write_choice", "write_tools"]
+__all__ = ["is_forced", "read_choice", "read_tool", "write_choice", "write_tools"]
 
 FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 NO_PARAMETERS: Json = {"type": "object", "properties": {}}
@@ -153,28 +154,41 @@ def _write_hosted(tool: HostedTool) -> Json:
     return block
 
 
-def write_choice(request: ChatRequest, tools: list[Json], thinks: bool, losses: Losses) -> Json | None:
-    """The choice. A thinking model refuses to be forced: it is asked to choose itself, and that is noted."""
+def is_forced(request: ChatRequest) -> bool:
+    """Whether the model must call a tool."""
     choice = request.tool_choice
+    if choice is None or not request.tools:
+        return False
+    return choice.mode in ("required", "tool") or (choice.mode == "allowed" and choice.required)
+
+
+def write_choice(request: ChatRequest, tools: list[Json], traits: Traits, losses: Losses) -> Json | None:
+    """The choice. A model that refuses to be forced is asked to choose itself, and that is noted."""
     if not tools:
         return None
-    written: Json | None = None
-    match None if choice is None else choice.mode:
-        case "none":
-            return {"type": "none"}
-        case "tool" if choice is not None and choice.names:
-            written = {"type": "tool", "name": choice.names[0]}
-        case "required":
-            written = {"type": "any"}
-        case "allowed" if choice is not None:
-            written = {"type": "any" if choice.required else "auto"}
-        case "auto":
-            written = {"type": "auto"}
-    if thinks and written is not None and written["type"] in ("any", "tool"):
+    written = _choice(request.tool_choice)
+    if written is not None and written["type"] == "none":
+        return written
+    if written is not None and written["type"] != "auto" and traits.forced == "refused":
         losses.approximated("tool_choice")
         written = {"type": "auto"}
     if request.parallel_tools is not None:
-        written = written or {"type": "auto"}
-        if not request.parallel_tools:
-            written["disable_parallel_tool_use"] = True
+        written = {"type": "auto"} if written is None else written
+        written["disable_parallel_tool_use"] = not request.parallel_tools
     return written
+
+
+def _choice(choice: ToolChoice | None) -> Json | None:
+    if choice is None:
+        return None
+    match choice.mode:
+        case "tool":
+            return {"type": "tool", "name": choice.names[0]} if choice.names else {"type": "any"}
+        case "required":
+            return {"type": "any"}
+        case "allowed":
+            return {"type": "any" if choice.required else "auto"}
+        case "auto" | "none":
+            return {"type": choice.mode}
+        case _:
+            assert_never(choice.mode)
