@@ -362,6 +362,14 @@ def test_reasons_to_stop(reason: StopReason, status: str, details: str | None) -
     assert context.losses.header() == ("approximated:stop_reason" if approximated else "none")
 
 
+def test_which_stop_sequence_was_met_is_noted() -> None:
+    """Responses does not have them."""
+    context = context_of()
+    stopped = Stopped("stop_sequence", sequence="END")
+    assert written_plain(answered(Text("a"), stopped=stopped), context)["status"] == "completed"
+    assert context.losses.header() == "dropped:stop_sequence"
+
+
 def test_own_reasons_and_refusals() -> None:
     """A reason that only OpenAI has, and a refusal in words."""
     steered = written_plain(answered(Text("a"), stopped=Stopped("other", native="steered")))

@@ -43,7 +43,9 @@ def read_stop(response: Mapping[str, Any], *, called: bool, refused: bool) -> St
 
 
 def write_stop(stopped: Stopped | None, losses: Losses, *, refused: bool) -> tuple[str, dict[str, str] | None]:
-    """`status` and `incomplete_details`."""
+    """`status` and `incomplete_details`. Which stop sequence was met has no place: dropped."""
+    if stopped is not None and stopped.sequence:
+        losses.dropped("stop_sequence")
     reason = "stop" if stopped is None else stopped.reason
     match reason:
         case "stop" | "stop_sequence" | "tool_calls":
