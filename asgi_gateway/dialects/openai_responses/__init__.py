@@ -26,7 +26,8 @@ refuses them. `truncation`, `max_tool_calls`, `context_management` and others ar
 
 In answers a seal of another maker travels wrapped in `encrypted_content`: that of a thinking text in its own reasoning
 item, that of a call in one in front of it, that of a text or an image in one behind it.
-Hosted tools: see `hosted.py`; reasons to stop: see `reasons.py`. Sounds have no place in an answer: dropped.
+Hosted tools: see `hosted.py`; reasons to stop: see `reasons.py`. Sounds, further choices and the stop sequence met have
+no place in an answer: dropped. Images that are no data are dropped, too.
 
 ```python
 from asgi_gateway.canonical import Losses
