@@ -51,6 +51,8 @@ def test_makers_of_families() -> None:
         ("gpt-5", Reasoning(effort="none"), {"reasoning_effort": "minimal"}, "approximated:reasoning"),
         ("o3", Reasoning(effort="none"), {"reasoning_effort": "low"}, "approximated:reasoning"),
         ("gpt-5.1", Reasoning(enabled=False), {"reasoning_effort": "none"}, "none"),
+        ("gpt-5.1", Reasoning(budget=0), {"reasoning_effort": "none"}, "none"),
+        ("gpt-5", Reasoning(enabled=False), {"reasoning_effort": "minimal"}, "approximated:reasoning"),
         ("gpt-5.1", Reasoning(effort="minimal"), {"reasoning_effort": "low"}, "approximated:reasoning"),
         ("gpt-5", Reasoning(effort="xhigh"), {"reasoning_effort": "high"}, "approximated:reasoning"),
         ("gpt-5.2", Reasoning(effort="max"), {"reasoning_effort": "xhigh"}, "approximated:reasoning"),

@@ -64,7 +64,7 @@ def write_reasoning(reasoning: Reasoning, model: str, family: Family, losses: Lo
         return {"reasoning": {"max_tokens": reasoning.budget}}
     if effort is None:
         return {}
-    if effort != reasoning.effort and reasoning.enabled is not False:
+    if effort != effort_of(reasoning) or (reasoning.effort is None and (reasoning.budget or 0) > 0):
         losses.approximated("reasoning")
     return {"reasoning_effort": effort}
 
