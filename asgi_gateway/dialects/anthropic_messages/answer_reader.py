@@ -134,7 +134,7 @@ def given_part(block: Json) -> Part:
         )
     if kind in HOSTED_BLOCKS:
         return hosted_result(block)
-    return Native(NAME, f"content[{kind}]", block)
+    return Native(NAME, f"content[].{kind[:64]}", block)
 
 
 def _text(block: Json, name: str) -> str:

@@ -20,7 +20,8 @@ from asgi_gateway.canonical import (
     unwrap,
 )
 from asgi_gateway.dialects.anthropic_messages.citations import read_citations
-from asgi_gateway.dialects.anthropic_messages.media import read_cache, read_media
+from asgi_gateway.dialects.anthropic_messages.leftovers import note_unread
+from asgi_gateway.dialects.anthropic_messages.media import read_cache, read_media, read_search_result
 from asgi_gateway.dialects.anthropic_messages.names import HOSTED_BLOCKS, MAKER, NAME, hosted_kind
 from asgi_gateway.dialects.node import Node, plain_path
 
@@ -58,21 +59,25 @@ def _read_block(block: Node, seals: dict[str, Seal], losses: Losses) -> Part | N
     part: Part
     match kind:
         case "text":
-            part = Text(block.text("text"), read_citations(block.any("citations")), read_cache(block))
+            part = Text(block.text("text"), read_citations(block.any("citations")), read_cache(block, losses))
         case "image" | "document":
             media = read_media(block, losses)
-            return media if media is not None else Native(NAME, plain_path(block.path), block.value, True)
+            return media if media is not None else Native(NAME, f"{plain_path(block.path)}.source", block.value, True)
         case "thinking" | "redacted_thinking":
             thinking = _thinking(block, kind, seals)
             if thinking is None:
                 return None
             part = thinking
+        case "search_result":
+            losses.approximated(f"{plain_path(block.path)}.search_result")
+            return read_search_result(block, losses)
         case "tool_use":
+            _skip_caller(block)
             part = ToolCall(
                 id=block.require_text("id"),
                 name=block.require_text("name"),
                 arguments=_encoder.encode(block.any("input") or {}).decode(),
-                cache=read_cache(block),
+                cache=read_cache(block, losses),
             )
         case "tool_result":
             part = _tool_result(block, losses)
@@ -81,11 +86,16 @@ def _read_block(block: Node, seals: dict[str, Seal], losses: Losses) -> Part | N
         case _ if kind in HOSTED_BLOCKS:
             return hosted_result(block.value)
         case _:
-            return Native(NAME, plain_path(block.path) + f"[{kind}]", block.value, essential=True)
-    for name in block.unread():
-        if name not in ("caller", "toolset_name"):
-            losses.dropped(plain_path(block.at(name)))
+            return Native(NAME, f"{plain_path(block.path)}.{kind[:64]}", block.value, essential=True)
+    note_unread(block, losses)
     return part
+
+
+def _skip_caller(block: Node) -> None:
+    """That the model itself calls goes without saying; that code of its does is a loss, to be noted."""
+    caller = block.value.get("caller")
+    if isinstance(caller, dict) and caller.get("type") == "direct":
+        block.skip("caller")
 
 
 def _thinking(block: Node, kind: str, seals: dict[str, Seal]) -> Thinking | None:
@@ -120,12 +130,12 @@ def _tool_result(block: Node, losses: Losses) -> ToolResult:
             if isinstance(part, Text | Media | Native):
                 parts.append(part)
             elif part is not None:
-                parts.append(Native(NAME, plain_path(inner.path), inner.value, essential=True))
+                parts.append(Native(NAME, f"{plain_path(inner.path)}.{inner.text('type')[:64]}", inner.value, True))
     return ToolResult(
         call_id=block.require_text("tool_use_id"),
         parts=tuple(parts),
         failed=bool(block.flag("is_error")),
-        cache=read_cache(block),
+        cache=read_cache(block, losses),
     )
 
 

@@ -3,22 +3,26 @@
 from base64 import b64decode
 
 from asgi_gateway.canonical import CacheMark, Inline, Losses, Media, PlainText, Remote, Stored
+from asgi_gateway.dialects.anthropic_messages.leftovers import note_unread
 from asgi_gateway.dialects.anthropic_messages.names import MAKER, Json
-from asgi_gateway.dialects.node import Node, plain_path
+from asgi_gateway.dialects.node import Node
 from asgi_gateway.errors import InvalidRequest
 
-__all__ = ["read_cache", "read_media", "write_cache", "write_media"]
+__all__ = ["read_cache", "read_media", "read_search_result", "write_cache", "write_media"]
 
 PDF = "application/pdf"
 IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
-def read_cache(block: Node) -> CacheMark | None:
+def read_cache(block: Node, losses: Losses) -> CacheMark | None:
     """A `cache_control`."""
     mark = block.object("cache_control")
     if mark is None:
         return None
-    return CacheMark("1h" if mark.text("ttl") == "1h" else "5m")
+    mark.skip("type")
+    read = CacheMark("1h" if mark.text("ttl") == "1h" else "5m")
+    note_unread(mark, losses)
+    return read
 
 
 def write_cache(block: Json, mark: CacheMark | None) -> Json:
@@ -46,18 +50,42 @@ def read_media(block: Node, losses: Losses) -> Media | None:
             found = PlainText(source.text("data"))
         case _:
             return None
-    citations = block.object("citations")
+    source.skip("media_type")
+    note_unread(source, losses)
     media = Media(
         kind="image" if kind == "image" else "document",
         source=found,
         title=block.text("title"),
         context=block.text("context"),
-        citations=citations is not None and bool(citations.flag("enabled")),
-        cache=read_cache(block),
+        citations=_is_cited(block),
+        cache=read_cache(block, losses),
     )
-    for name in block.unread():
-        losses.dropped(plain_path(block.at(name)))
+    note_unread(block, losses)
     return media
+
+
+def read_search_result(block: Node, losses: Losses) -> Media:
+    """A result of the caller's own search: a document of its texts, named by its source."""
+    texts = []
+    for inner in block.objects("content"):
+        inner.skip("type")
+        texts.append(inner.text("text"))
+        note_unread(inner, losses)
+    media = Media(
+        kind="document",
+        source=PlainText("\n".join(texts)),
+        title=block.text("title"),
+        name=block.text("source"),
+        citations=_is_cited(block),
+        cache=read_cache(block, losses),
+    )
+    note_unread(block, losses)
+    return media
+
+
+def _is_cited(block: Node) -> bool:
+    wish = block.object("citations")
+    return wish is not None and bool(wish.flag("enabled"))
 
 
 def write_media(media: Media, losses: Losses) -> Json:

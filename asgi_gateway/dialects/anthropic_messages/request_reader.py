@@ -14,11 +14,12 @@ from asgi_gateway.canonical import (
     Turn,
 )
 from asgi_gateway.dialects.anthropic_messages.block_reader import read_content
+from asgi_gateway.dialects.anthropic_messages.leftovers import note_unread
 from asgi_gateway.dialects.anthropic_messages.media import read_cache
 from asgi_gateway.dialects.anthropic_messages.names import NAME
 from asgi_gateway.dialects.anthropic_messages.thinking import read_reasoning
 from asgi_gateway.dialects.anthropic_messages.tools import read_choice, read_tool
-from asgi_gateway.dialects.node import Node, decode_object, plain_path
+from asgi_gateway.dialects.node import Node, decode_object
 from asgi_gateway.errors import InvalidRequest
 
 __all__ = ["read_request"]
@@ -33,15 +34,13 @@ def read_request(body: bytes, losses: Losses) -> ChatRequest:
     """A caller's body. Raises `InvalidRequest` with the field's name."""
     node = Node(decode_object(body), wrong=_wrong)
     turns = tuple(turn for message in node.objects("messages") for turn in _turns(message, losses))
-    choice, parallel = read_choice(node)
-    metadata = node.object("metadata")
+    choice, parallel = read_choice(node, losses)
     tier = node.text("service_tier")
-    reasoning = read_reasoning(node, losses)
-    request = ChatRequest(
+    return ChatRequest(
         model=node.text("model"),
         instructions=_system(node, losses),
         turns=turns,
-        tools=tuple(read_tool(tool) for tool in node.objects("tools")),
+        tools=tuple(read_tool(tool, losses) for tool in node.objects("tools")),
         tool_choice=choice,
         parallel_tools=parallel,
         sampling=Sampling(
@@ -51,15 +50,14 @@ def read_request(body: bytes, losses: Losses) -> ChatRequest:
             top_k=node.integer("top_k", 0),
             stop=node.texts("stop_sequences"),
         ),
-        output=_output(node),
-        reasoning=reasoning,
+        output=_output(node, losses),
+        reasoning=read_reasoning(node, losses),
         stream=bool(node.flag("stream")),
         wants_usage=True,  # every stream has it
-        user="" if metadata is None else metadata.text("user_id"),
+        user=_user(node, losses),
         service_tier=TIERS.get(tier, tier),
         extras=_extras(node),
     )
-    return request
 
 
 def _wrong(path: str, expected: str, given: str) -> InvalidRequest:
@@ -74,10 +72,8 @@ def _system(node: Node, losses: Losses) -> tuple[Text, ...]:
     for block in node.objects("system"):
         if block.text("type", "text") != "text":
             raise block.unknown("type", "'text'")
-        texts.append(Text(block.text("text"), (), read_cache(block)))
-        block.skip("citations")
-        for name in block.unread():
-            losses.dropped(plain_path(block.at(name)))
+        texts.append(Text(block.text("text"), (), read_cache(block, losses)))
+        note_unread(block, losses)
     return tuple(texts)
 
 
@@ -85,15 +81,11 @@ def _turns(message: Node, losses: Losses) -> Iterable[Turn]:
     """One message: results of tools are a turn of their own, in front of what else the user says."""
     role = message.require_text("role")
     if role not in ("user", "assistant", "system"):
-        raise message.unknown("role", "'user', 'assistant'")
+        raise message.unknown("role", "'user', 'assistant', 'system'")
     parts = read_content(message, losses)
-    for name in message.unread():
-        losses.dropped(plain_path(message.at(name)))
-    if role == "assistant":
-        yield Turn("assistant", tuple(parts))
-        return
-    if role == "system":
-        yield Turn("system", tuple(parts))
+    note_unread(message, losses)
+    if role in ("assistant", "system"):
+        yield Turn("assistant" if role == "assistant" else "system", tuple(parts))
         return
     run: list[Part] = []
     for part in parts:
@@ -109,9 +101,12 @@ def _of_user(parts: list[Part]) -> Turn:
     return Turn("tool" if parts and isinstance(parts[0], ToolResult) else "user", tuple(parts))
 
 
-def _output(node: Node) -> OutputFormat | None:
+def _output(node: Node, losses: Losses) -> OutputFormat | None:
     config = node.object("output_config")
     form = None if config is None else config.object("format")
+    if config is not None:
+        config.skip("effort")
+        note_unread(config, losses)
     if form is None:
         form = node.object("output_format")
     if form is None:
@@ -119,7 +114,19 @@ def _output(node: Node) -> OutputFormat | None:
     if form.require_text("type") != "json_schema":
         raise form.unknown("type", "'json_schema'")
     schema = form.object("schema")
-    return OutputFormat(kind="schema", schema=None if schema is None else schema.value)
+    if schema is None:
+        raise form.missing("schema")
+    note_unread(form, losses)
+    return OutputFormat(kind="schema", schema=schema.value)
+
+
+def _user(node: Node, losses: Losses) -> str:
+    metadata = node.object("metadata")
+    if metadata is None:
+        return ""
+    user = metadata.text("user_id")
+    note_unread(metadata, losses)
+    return user
 
 
 def _extras(node: Node) -> tuple[Extra, ...]:

@@ -58,15 +58,22 @@ class _BlockDelta(msgspec.Struct, tag_field="type", tag="content_block_delta"):
 _usual = msgspec.json.Decoder(_BlockDelta)
 
 
+PARTS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+"""Kinds of blocks that become open parts; others are given whole."""
+
+
 class _Block:
-    """A block that is open."""
+    """A block that is open. `opened`: its part is; thinking waits for something that is its own."""
 
-    __slots__ = ("arguments", "index", "kind", "start")
+    __slots__ = ("arguments", "index", "kind", "opened", "sealed", "start")
 
-    def __init__(self, index: int, kind: str, start: Json) -> None:
-        self.index = index
+    def __init__(self, kind: str, start: Json) -> None:
+        self.index = -1
         self.kind = kind
         self.start = start
+        self.opened = False
+        self.sealed = False
+        """It held a call's seal."""
         self.arguments: list[str] = []
 
 
@@ -131,8 +138,12 @@ class StreamReader:
             self._read_other(data, events)
             return self._over
         block = self._blocks.get(usual.index)
-        if block is not None:
+        if block is None:
+            return False
+        if block.kind in PARTS or usual.delta.type == "input_json_delta":
             self._delta(block, usual.delta, events)
+        else:
+            self._complete(block, data)
         return False
 
     def _read_other(self, data: bytes, events: list[Event]) -> None:
@@ -163,7 +174,12 @@ class StreamReader:
             case kind if payload.get("error"):
                 events += self._fail(error_inside(payload))
             case kind:
-                self._losses.dropped(f"event[{str(kind)[:64]}]")
+                self._losses.dropped(str(kind)[:64])
+
+    def _complete(self, block: _Block, data: bytes) -> None:
+        """More of a block that is given whole, such as a compaction's content: members of the delta are the block's."""
+        delta = msgspec.json.decode(data)["delta"]
+        block.start = {**block.start, **{name: value for name, value in delta.items() if name != "type"}}
 
     def _start(self, message: Any, events: list[Event]) -> None:
         if self._begun:
@@ -185,34 +201,42 @@ class StreamReader:
             return
         if not self._begun:
             self._start({}, events)
-        kind = str(start.get("type"))
-        block = _Block(self._next, kind, start)
-        if kind in ("text", "thinking", "redacted_thinking", "tool_use"):
-            self._next += 1
-            self._open_part(block, events)
-        self._blocks[_index(payload)] = block
-
-    def _open_part(self, block: _Block, events: list[Event]) -> None:
-        start, index = block.start, block.index
+        index = _index(payload)
+        if (before := self._blocks.pop(index, None)) is not None:  # it was never ended
+            self._close(before, events)
+        block = self._blocks[index] = _Block(str(start.get("type")), start)
         match block.kind:
             case "text":
-                events.append(PartOpened(index, "text"))
-                if isinstance(text := start.get("text"), str) and text:
-                    events.append(TextDelta(index, text))
-            case "thinking" | "redacted_thinking":
-                events.append(PartOpened(index, "thinking"))
-                if isinstance(text := start.get("thinking"), str) and text:
-                    events.append(ThinkingDelta(index, text))
-                given = start.get("signature" if block.kind == "thinking" else "data")
-                if isinstance(given, str) and given:
-                    self._sign(block, given, events)
-            case _:
-                id, name = str(start.get("id") or ""), str(start.get("name") or "")
-                events.append(PartOpened(index, "tool_call", 0, id, name))
-                if id in self._seals:
-                    events.append(SignatureDelta(index, self._seals.pop(id)))
-                if isinstance(given := start.get("input"), dict) and given:
-                    events.append(ToolCallDelta(index, msgspec.json.encode(given).decode()))
+                self._open_part(block, PartOpened(self._next, "text"), events)
+                if text := _text(start, "text"):
+                    events.append(TextDelta(block.index, text))
+            case "thinking":
+                if text := _text(start, "thinking"):
+                    self._think(block, text, events)
+                self._sign(block, _text(start, "signature"), events)
+            case "redacted_thinking":
+                self._sign(block, _text(start, "data"), events)
+            case "tool_use":
+                self._open_call(block, events)
+
+    def _open_part(self, block: _Block, opened: PartOpened, events: list[Event]) -> None:
+        block.index, block.opened = opened.index, True
+        self._next += 1
+        events.append(opened)
+
+    def _open_call(self, block: _Block, events: list[Event]) -> None:
+        start = block.start
+        id = _text(start, "id")
+        self._open_part(block, PartOpened(self._next, "tool_call", 0, id, _text(start, "name")), events)
+        if id in self._seals:
+            events.append(SignatureDelta(block.index, self._seals.pop(id)))
+        if isinstance(given := start.get("input"), dict) and given:
+            events.append(ToolCallDelta(block.index, msgspec.json.encode(given).decode()))
+
+    def _think(self, block: _Block, text: str, events: list[Event]) -> None:
+        if not block.opened:
+            self._open_part(block, PartOpened(self._next, "thinking"), events)
+        events.append(ThinkingDelta(block.index, text))
 
     def _sign(self, block: _Block, given: str, events: list[Event]) -> None:
         seal, call = read_seal(given, block.kind)
@@ -220,8 +244,11 @@ class StreamReader:
             return
         if call:
             self._seals[call] = seal
-        else:
-            events.append(SignatureDelta(block.index, seal))
+            block.sealed = True
+            return
+        if not block.opened:
+            self._open_part(block, PartOpened(self._next, "thinking"), events)
+        events.append(SignatureDelta(block.index, seal))
 
     def _delta(self, block: _Block, delta: _Delta, events: list[Event]) -> None:
         match delta.type, block.kind:
@@ -231,22 +258,25 @@ class StreamReader:
             case "input_json_delta", "tool_use":
                 if delta.partial_json:
                     events.append(ToolCallDelta(block.index, delta.partial_json))
-            case "input_json_delta", _:
+            case "input_json_delta", kind if kind not in PARTS:
                 block.arguments.append(delta.partial_json)
             case "thinking_delta", "thinking":
                 if delta.thinking:
-                    events.append(ThinkingDelta(block.index, delta.thinking))
+                    self._think(block, delta.thinking, events)
             case "signature_delta", "thinking":
                 self._sign(block, delta.signature, events)
             case "citations_delta", "text":
                 if isinstance(delta.citation, dict):
                     events.append(CitationGiven(block.index, read_citation(delta.citation)))
             case kind, _:
-                self._losses.dropped(f"delta[{kind[:64]}]")
+                self._losses.dropped(f"content[].{kind[:64]}")
 
     def _close(self, block: _Block, events: list[Event]) -> None:
-        if block.kind in ("text", "thinking", "redacted_thinking", "tool_use"):
-            events.append(PartClosed(block.index))
+        if block.kind in PARTS:
+            if not block.opened and not block.sealed:
+                self._open_part(block, PartOpened(self._next, "thinking"), events)
+            if block.opened:
+                events.append(PartClosed(block.index))
             return
         start = block.start
         if block.arguments:
@@ -272,6 +302,11 @@ class StreamReader:
         if delta.get("container"):
             self._losses.dropped("container")
         events.append(read_reason(delta["stop_reason"], delta.get("stop_sequence"), delta.get("stop_details")))
+
+
+def _text(start: Json, name: str) -> str:
+    value = start.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _index(payload: Json) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from asgi_gateway.canonical import ChatRequest, CustomTool, FunctionTool, HostedTool, Losses, Tool, ToolChoice
+from asgi_gateway.dialects.anthropic_messages.leftovers import note_unread
 from asgi_gateway.dialects.anthropic_messages.media import read_cache, write_cache
 from asgi_gateway.dialects.anthropic_messages.models import Traits
 from asgi_gateway.dialects.anthropic_messages.names import NAME, Json
@@ -36,7 +37,7 @@ WRITTEN: Mapping[str, tuple[str, str]] = {
 """Type and name of the tools that Anthropic runs and others have, too."""
 
 
-def read_tool(tool: Node) -> Tool:
+def read_tool(tool: Node, losses: Losses) -> Tool:
     """One tool: a function of the caller's, or one that Anthropic defines, by its type."""
     kind = tool.text("type", "custom")
     if kind != "custom":
@@ -50,7 +51,7 @@ def read_tool(tool: Node) -> Tool:
         description=description,
         parameters=None if parameters is None else parameters.value,
         strict=strict,
-        cache=read_cache(tool),
+        cache=read_cache(tool, losses),
         extras=tool.unread(),
         dialect=NAME,
     )
@@ -70,7 +71,7 @@ def _read_hosted(tool: Node, kind: str) -> HostedTool:
     )
 
 
-def read_choice(body: Node) -> tuple[ToolChoice | None, bool | None]:
+def read_choice(body: Node, losses: Losses) -> tuple[ToolChoice | None, bool | None]:
     """The choice, and whether calls may stand side by side."""
     choice = body.object("tool_choice")
     if choice is None:
@@ -80,13 +81,15 @@ def read_choice(body: Node) -> tuple[ToolChoice | None, bool | None]:
     parallel = None if single is None else not single
     match kind:
         case "auto" | "none":
-            return ToolChoice("auto" if kind == "auto" else "none"), parallel
+            read = ToolChoice("auto" if kind == "auto" else "none")
         case "any":
-            return ToolChoice("required"), parallel
+            read = ToolChoice("required")
         case "tool":
-            return ToolChoice("tool", (choice.require_text("name"),)), parallel
+            read = ToolChoice("tool", (choice.require_text("name"),))
         case _:
             raise choice.unknown("type", "'auto', 'any', 'tool', 'none'")
+    note_unread(choice, losses)
+    return read, parallel
 
 
 def write_tools(request: ChatRequest, losses: Losses) -> list[Json]:
