@@ -42,9 +42,10 @@ from typing import Any
 from asgi_gateway.canonical import ChatRequest, ChatResponse, Event, Losses, Reasoning
 from asgi_gateway.dialects.anthropic_messages import errors, outline, tap
 from asgi_gateway.dialects.anthropic_messages.answer_reader import read_response
+from asgi_gateway.dialects.anthropic_messages.betas import request_headers
 from asgi_gateway.dialects.anthropic_messages.names import MAKER, NAME
 from asgi_gateway.dialects.anthropic_messages.request_reader import read_request
-from asgi_gateway.dialects.anthropic_messages.request_writer import request_headers, write_request
+from asgi_gateway.dialects.anthropic_messages.request_writer import write_request
 from asgi_gateway.dialects.anthropic_messages.response_writer import write_response
 from asgi_gateway.dialects.anthropic_messages.stream_reader import StreamReader as MessageReader
 from asgi_gateway.dialects.anthropic_messages.stream_writer import StreamWriter as MessageWriter

@@ -1,12 +1,11 @@
-"""Writes turns as messages for an upstream."""
+"""Writes the parts of a conversation as blocks for an upstream."""
 
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
 from asgi_gateway.canonical import (
-    ChatRequest,
     HostedCall,
     HostedResult,
     Losses,
@@ -18,74 +17,43 @@ from asgi_gateway.canonical import (
     Thinking,
     ToolCall,
     ToolResult,
-    Turn,
+    wrap_input,
 )
 from asgi_gateway.dialects.anthropic_messages.citations import write_citations
 from asgi_gateway.dialects.anthropic_messages.media import write_cache, write_media
 from asgi_gateway.dialects.anthropic_messages.names import MAKER, NAME, Json, tool_use_id
 from asgi_gateway.errors import InvalidRequest
 
-__all__ = ["tool_input", "write_messages"]
+__all__ = ["tool_input", "write_part"]
 
-FILLER = "."
-"""Stands where Anthropic wants a text and the conversation has none: blank texts are refused."""
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def tool_input(call: ToolCall, losses: Losses) -> Any:
-    """A call's arguments as an object: a free text stands under `input`, what is no object under `arguments`."""
+def tool_input(call: ToolCall, losses: Losses) -> msgspec.Raw:
+    """A call's arguments as an object, written as the text has it: numbers and the order of keys do not change.
+
+    A free text stands under `input`, what is no object under `arguments`.
+    """
     if call.custom:
         losses.approximated("tool_calls[].custom")
-        return {"input": call.arguments}
+        return msgspec.Raw(wrap_input(call.arguments))
+    if not call.arguments.strip():
+        return msgspec.Raw(b"{}")
     try:
-        value = msgspec.json.decode(call.arguments) if call.arguments.strip() else {}
+        text = call.arguments.encode()
+        _object.decode(text)
     except (ValueError, RecursionError):
-        value = call.arguments
-    if isinstance(value, dict):
-        return value
-    losses.approximated("tool_calls[].arguments")
-    return {"arguments": value}
+        losses.approximated("tool_calls[].arguments")
+        given = call.arguments.encode(errors="replace").decode()
+        return msgspec.Raw(msgspec.json.encode({"arguments": given}))
+    return msgspec.Raw(text)
 
 
-def write_messages(request: ChatRequest, losses: Losses) -> list[Json]:
-    """All of them: neighbours of one role are one message, and the user's comes first."""
-    written: list[Json] = []
-    for turn in request.turns:
-        if turn.name:
-            losses.dropped("messages[].name")
-        role = _role(turn, losses)
-        blocks = [block for part in turn.parts for block in _write_part(part, losses)]
-        if not blocks:
-            continue
-        if not written and role == "assistant":
-            losses.invented("messages[].content[].text")
-            written.append({"role": "user", "content": [{"type": "text", "text": FILLER}]})
-        if written and written[-1]["role"] == role:
-            written[-1]["content"] += blocks
-        else:
-            written.append({"role": role, "content": blocks})
-    for message in written:
-        message["content"] = _in_place(message["content"])
-    return written
+def write_part(part: Part, losses: Losses, *, said: bool = False) -> Sequence[Json]:
+    """The blocks of a part; none when it has no place, which is noted. `said`: by the assistant.
 
-
-def _role(turn: Turn, losses: Losses) -> str:
-    if turn.role == "system":
-        losses.approximated("messages[].role")
-    return "assistant" if turn.role == "assistant" else "user"
-
-
-def _in_place(blocks: list[Json]) -> list[Json] | str:
-    """Results stand in front of what else the user says; one bare text is written as such."""
-    if any(block["type"] == "tool_result" for block in blocks):
-        results = [block for block in blocks if block["type"] == "tool_result"]
-        blocks = [*results, *(block for block in blocks if block["type"] != "tool_result")]
-    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
-        return str(blocks[0]["text"])
-    return blocks
-
-
-def _write_part(part: Part, losses: Losses) -> Sequence[Json]:
-    """The blocks of a part; none when it has no place, which is noted."""
+    Blank texts are left out: Anthropic refuses them.
+    """
     match part:
         case Text():
             return _text(part, losses)
@@ -101,6 +69,9 @@ def _write_part(part: Part, losses: Losses) -> Sequence[Json]:
         case ToolResult():
             return [_result(part, losses)]
         case Media():
+            if said:  # an assistant's message has no place for what a model drew or spoke
+                losses.dropped(f"messages[].content[].{part.kind}")
+                return _text(Text(part.transcript), losses)
             return [write_media(part, losses)]
         case HostedCall() | HostedResult():
             if part.dialect == NAME and isinstance(part.native, dict):
@@ -114,12 +85,14 @@ def _write_part(part: Part, losses: Losses) -> Sequence[Json]:
 
 
 def _text(part: Text, losses: Losses) -> list[Json]:
-    if not part.text.strip():  # blank texts are refused
+    if not part.text.strip():
+        if part.cache is not None:
+            losses.dropped("messages[].content[].cache_control")
         return []
     block: Json = {"type": "text", "text": part.text}
     own = tuple(citation for citation in part.citations if citation.dialect == NAME)
-    if len(own) < len(part.citations):
-        losses.dropped("citations")
+    if len(own) < len(part.citations):  # an index that only Anthropic's search gives would be missing
+        losses.dropped("messages[].content[].citations")
     if own:
         block["citations"] = write_citations(own, losses, "citations")
     return [write_cache(block, part.cache)]
@@ -137,9 +110,7 @@ def _thinking(part: Thinking, losses: Losses) -> list[Json]:
 
 
 def _result(result: ToolResult, losses: Losses) -> Json:
-    content: list[Json] = []
-    for part in result.parts:
-        content += _write_part(part, losses)
+    content = [block for part in result.parts for block in write_part(part, losses)]
     block: Json = {"type": "tool_result", "tool_use_id": tool_use_id(result.call_id)}
     if len(content) == 1 and content[0].keys() == {"type", "text"}:
         block["content"] = content[0]["text"]
@@ -155,8 +126,8 @@ def _native(part: Native, losses: Losses) -> list[Json]:
         return [part.value]
     if part.essential:
         raise InvalidRequest(
-            f"This model's provider takes no content of this kind here: {part.field}.",
-            param="messages",
+            f"'{part.field}' is not supported for this model here: its provider has nothing like it.",
+            param=part.field,
             code="unsupported_content",
         )
     losses.dropped(part.field)

@@ -1,6 +1,7 @@
 """Names of the format that several of its parts use."""
 
 import re
+from hashlib import sha256
 from typing import Any
 
 __all__ = ["HOSTED_BLOCKS", "MAKER", "NAME", "Json", "hosted_kind", "tool_use_id"]
@@ -28,7 +29,7 @@ _TOOLS = {
     "tool_search_tool_bm25": "tool_search",
 }
 
-_FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def hosted_kind(name: str) -> str:
@@ -37,5 +38,7 @@ def hosted_kind(name: str) -> str:
 
 
 def tool_use_id(id: str) -> str:
-    """A tool-call id as Anthropic takes it: of letters, digits, `_` and `-`. Others are mapped, always alike."""
-    return _FOREIGN.sub("_", id) or "toolu_0"
+    """A tool-call id as Anthropic takes it: of letters, digits, `_` and `-`. Of others a digest, always the same."""
+    if _ID.fullmatch(id):
+        return id
+    return "toolu_" + sha256(id.encode(errors="surrogatepass")).hexdigest()[:40]

@@ -2,21 +2,17 @@
 
 import msgspec
 
-from asgi_gateway.canonical import ChatRequest, Losses, OutputFormat
-from asgi_gateway.dialects.anthropic_messages.block_writer import write_messages
-from asgi_gateway.dialects.anthropic_messages.media import write_cache
+from asgi_gateway.canonical import ChatRequest, Losses, OutputFormat, ToolCall
+from asgi_gateway.dialects.anthropic_messages.message_writer import write_messages, write_system
 from asgi_gateway.dialects.anthropic_messages.models import Traits, traits_of
 from asgi_gateway.dialects.anthropic_messages.names import NAME, Json
 from asgi_gateway.dialects.anthropic_messages.thinking import Asked, write_reasoning
 from asgi_gateway.dialects.anthropic_messages.tools import is_forced, write_choice, write_tools
 from asgi_gateway.errors import InvalidRequest
 
-__all__ = ["request_headers", "write_request"]
+__all__ = ["write_request"]
 
 TIERS = {"auto": "auto", "default": "standard_only"}
-
-JSON_ONLY = "Answer with one JSON object and nothing else."
-"""Stands behind the instructions where any JSON object is wanted: the format can only be told a schema."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -29,10 +25,10 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     traits = traits_of(request.model)
     asked = write_reasoning(request.reasoning, traits, request.sampling, forced=is_forced(request), losses=losses)
     body: Json = {"model": request.model, "max_tokens": asked.max_output}
-    system = _system(request, losses)
+    system = write_system(request, losses)
     if system:
         body["system"] = system
-    body["messages"] = write_messages(request, losses)
+    body["messages"] = write_messages(request, losses, system=traits.system)
     _write_tools(request, traits, body, losses)
     if asked.thinking is not None:
         body["thinking"] = asked.thinking
@@ -48,25 +44,9 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
         losses.dropped("service_tier")
     if request.stream:
         body["stream"] = True
-    body.update(extras)
+    for name, value in extras.items():
+        body[name] = {**body.get(name, {}), **value} if name == "output_config" else value
     return _encoder.encode(body)
-
-
-def request_headers(request: ChatRequest) -> tuple[tuple[bytes, bytes], ...]:
-    """The names of betas that Anthropic wants for features that are not open to all."""
-    betas = []
-    if any(extra.dialect == NAME and extra.name == "mcp_servers" for extra in request.extras):
-        betas.append(b"mcp-client-2025-04-04")
-    kinds = {tool["type"] for tool in _hosted(request)}
-    if any(kind.startswith("code_execution") for kind in kinds):
-        betas.append(b"code-execution-2025-08-25")
-    if any(kind.startswith("web_fetch") for kind in kinds):
-        betas.append(b"web-fetch-2025-09-10")
-    return ((b"anthropic-beta", b",".join(betas)),) if betas else ()
-
-
-def _hosted(request: ChatRequest) -> list[Json]:
-    return [tool for tool in write_tools(request, Losses("request")) if "type" in tool]
 
 
 def _refuse(request: ChatRequest) -> None:
@@ -98,27 +78,23 @@ def _drop(request: ChatRequest, losses: Losses) -> None:
             losses.dropped(name)
 
 
-def _system(request: ChatRequest, losses: Losses) -> list[Json] | str:
-    blocks = [
-        write_cache({"type": "text", "text": text.text}, text.cache)
-        for text in request.instructions
-        if text.text.strip()
-    ]
-    if request.output is not None and request.output.kind == "json":
-        losses.approximated("response_format")
-        blocks.append({"type": "text", "text": JSON_ONLY})
-    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
-        return str(blocks[0]["text"])
-    return blocks
-
-
 def _write_tools(request: ChatRequest, traits: Traits, body: Json, losses: Losses) -> None:
     tools = write_tools(request, losses)
+    choice = write_choice(request, tools, traits, losses)
+    if not tools and (called := _called(request)):  # a conversation with calls is refused without tools
+        losses.invented("tools")
+        tools = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in called]
+        choice = {"type": "none"}
     if tools:
         body["tools"] = tools
-    choice = write_choice(request, tools, traits, losses)
     if choice is not None:
         body["tool_choice"] = choice
+
+
+def _called(request: ChatRequest) -> list[str]:
+    """The names of the tools that were called, each once."""
+    calls = (part.name for turn in request.turns for part in turn.parts if isinstance(part, ToolCall))
+    return list(dict.fromkeys(calls))
 
 
 def _write_sampling(asked: Asked, body: Json, losses: Losses) -> None:
