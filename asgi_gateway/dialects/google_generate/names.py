@@ -4,7 +4,7 @@ import re
 from base64 import b64encode
 from typing import Final
 
-from asgi_gateway.canonical import Seal, unwrap, wrap
+from asgi_gateway.canonical import Seal, is_wrapped, unwrap, wrap
 
 __all__ = [
     "DEFAULT_TIER",
@@ -39,6 +39,9 @@ _PLACEHOLDERS: Final = frozenset(
 DEFAULT_TIER: Final = {"standard": "default", "unspecified": ""}
 """Google's words for what a service tier is called elsewhere; the others have one name everywhere."""
 
+_URL_SAFE = str.maketrans("-_", "+/")
+"""The field is bytes in JSON, for which Google's clients write either alphabet."""
+
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 
 ID_LIMIT: Final = 64
@@ -58,7 +61,7 @@ def seal_of(signature: str) -> Seal | None:
     """A `thoughtSignature` as a seal: Google's own, or another maker's that we had wrapped. A placeholder is none."""
     if not signature or signature in _PLACEHOLDERS:
         return None
-    unwrapped = unwrap(signature)
+    unwrapped = unwrap(signature.translate(_URL_SAFE)) if is_wrapped(signature) else None
     if unwrapped is not None:
         return unwrapped[0]
     return Seal(maker=MAKER, kind="signature", data=signature)

@@ -25,6 +25,7 @@ from asgi_gateway.dialects.google_generate.part_reader import PartReader
 from asgi_gateway.dialects.google_generate.schemas import json_schema
 from asgi_gateway.dialects.google_generate.spelling import camel_case, with_lists
 from asgi_gateway.dialects.google_generate.thinking import read_thinking
+from asgi_gateway.dialects.google_generate.thoughts import joined_thoughts
 from asgi_gateway.dialects.google_generate.tool_reader import read_tool_choice, read_tools
 from asgi_gateway.dialects.node import Node, decode_object, plain_path
 
@@ -90,7 +91,7 @@ def _turns(body: Node, losses: Losses) -> tuple[Turn, ...]:
         for name in content.unread():
             losses.dropped(plain_path(content.at(name)))
         turns += _split(role, parts)
-    return tuple(turns)
+    return tuple(joined_thoughts(turns))
 
 
 def _role(content: Node) -> Role:

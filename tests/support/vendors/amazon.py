@@ -1,7 +1,7 @@
 """Amazon's SDK, with a bearer key of the gateway's. It has no accumulator for streams, and no parser."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError, EventStreamError
 from support.vendors.answers import TOOLS, Answer, Failure, Weather
 
 __all__ = ["Bedrock"]
+
+THINKING = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
 
 
 class Bedrock:
@@ -40,8 +42,7 @@ class Bedrock:
         return self._send(stream, model, [{"role": "user", "content": content}])
 
     def reason(self, model: str, text: str, *, stream: bool = False) -> Answer:
-        thinking = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-        return self._send(stream, model, [_said(text)], additionalModelRequestFields=thinking)
+        return self._send(stream, model, [_said(text)], additionalModelRequestFields=THINKING)
 
     def parse(self, model: str, text: str) -> Answer:
         schema = {"name": "weather", "schema": json.dumps(Weather.model_json_schema())}
@@ -50,18 +51,28 @@ class Bedrock:
         answer.parsed = Weather.model_validate_json(answer.text)
         return answer
 
-    def use_tools(self, model: str, text: str, results: Mapping[str, str], *, stream: bool = False) -> list[Answer]:
+    def talk(
+        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+    ) -> list[Answer]:
         tools = [{"toolSpec": {"name": name, "inputSchema": {"json": form}}} for name, form in TOOLS.items()]
-        messages: list[Any] = [_said(text)]
-        first = self._send(stream, model, messages, toolConfig={"tools": tools})
-        messages.append({"role": "assistant", "content": self.content})
-        calls = [block["toolUse"] for block in self.content if "toolUse" in block]
-        answers = [
-            {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": results[call["name"]]}]}}
-            for call in calls
-        ]
-        messages.append({"role": "user", "content": answers})
-        return [first, self._send(stream, model, messages, toolConfig={"tools": tools})]
+        request: dict[str, Any] = {"toolConfig": {"tools": tools}}
+        if think:
+            request["additionalModelRequestFields"] = THINKING
+        messages: list[Any] = []
+        answers: list[Answer] = []
+        for text in texts:
+            messages.append(_said(text))
+            while messages[-1]["role"] == "user":
+                answers.append(self._send(stream, model, messages, **request))
+                messages.append({"role": "assistant", "content": self.content})
+                calls = [block["toolUse"] for block in self.content if "toolUse" in block]
+                given = [
+                    {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": results[call["name"]]}]}}
+                    for call in calls
+                ]
+                if given:
+                    messages.append({"role": "user", "content": given})
+        return answers
 
     def close(self) -> None:
         self.client.close()

@@ -67,8 +67,10 @@ class Client(Protocol):
 
     def parse(self, model: str, text: str) -> Answer: ...
 
-    def use_tools(self, model: str, text: str, results: Mapping[str, str], *, stream: bool = False) -> Sequence[Answer]:
-        """Two rounds: the calls, and what is said once they are answered."""
+    def talk(
+        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+    ) -> list[Answer]:
+        """Say each of these texts; answer each call by its name's result, until there are no more. All answers."""
         ...
 
     def close(self) -> None: ...

@@ -1,7 +1,7 @@
 """Anthropic's SDK."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,18 +40,28 @@ class Anthropic:
             )
         return Answer(text=message.content[-1].text, parsed=message.parsed_output)
 
-    def use_tools(self, model: str, text: str, results: Mapping[str, str], *, stream: bool = False) -> list[Answer]:
-        tools = [{"name": name, "input_schema": form} for name, form in TOOLS.items()]
-        messages: list[Any] = [{"role": "user", "content": text}]
-        first = self._send(stream, model=model, messages=messages, tools=tools)
-        messages.append({"role": "assistant", "content": self.last.content})
-        answers = [
-            {"type": "tool_result", "tool_use_id": block.id, "content": results[block.name]}
-            for block in self.last.content
-            if block.type == "tool_use"
-        ]
-        messages.append({"role": "user", "content": answers})
-        return [first, self._send(stream, model=model, messages=messages, tools=tools)]
+    def talk(
+        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+    ) -> list[Answer]:
+        request: dict[str, Any] = {"model": model}
+        request["tools"] = [{"name": name, "input_schema": form} for name, form in TOOLS.items()]
+        if think:
+            request |= {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2048}
+        messages: list[Any] = []
+        answers: list[Answer] = []
+        for text in texts:
+            messages.append({"role": "user", "content": text})
+            while messages[-1]["role"] == "user":
+                answers.append(self._send(stream, messages=messages, **request))
+                content = self.last.content
+                messages.append({"role": "assistant", "content": content})
+                calls = [block for block in content if block.type == "tool_use"]
+                given = [
+                    {"type": "tool_result", "tool_use_id": call.id, "content": results[call.name]} for call in calls
+                ]
+                if given:
+                    messages.append({"role": "user", "content": given})
+        return answers
 
     def close(self) -> None:
         self.client.close()

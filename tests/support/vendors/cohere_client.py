@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,8 @@ from cohere.core.api_error import ApiError
 from support.vendors.answers import TOOLS, Answer, Failure, Weather
 
 __all__ = ["Cohere"]
+
+THINKING = {"type": "enabled", "token_budget": 1024}
 
 
 class Cohere:
@@ -31,7 +33,7 @@ class Cohere:
 
     def reason(self, model: str, text: str, *, stream: bool = False) -> Answer:
         messages = [{"role": "user", "content": text}]
-        return self._send(stream, model=model, messages=messages, thinking={"type": "enabled", "token_budget": 1024})
+        return self._send(stream, model=model, messages=messages, thinking=THINKING)
 
     def parse(self, model: str, text: str) -> Answer:
         form = {"type": "json_object", "json_schema": Weather.model_json_schema()}
@@ -39,16 +41,25 @@ class Cohere:
         answer.parsed = Weather.model_validate_json(answer.text)
         return answer
 
-    def use_tools(self, model: str, text: str, results: Mapping[str, str], *, stream: bool = False) -> list[Answer]:
+    def talk(
+        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+    ) -> list[Answer]:
         tools = [{"type": "function", "function": {"name": name, "parameters": form}} for name, form in TOOLS.items()]
-        messages: list[Any] = [{"role": "user", "content": text}]
-        first = self._send(stream, model=model, messages=messages, tools=tools)
-        message = {"role": "assistant", "tool_plan": self.plan, "tool_calls": self.calls}
-        messages.append({name: value for name, value in message.items() if value})
-        for call in self.calls:
-            content = results[call["function"]["name"]]
-            messages.append({"role": "tool", "tool_call_id": call["id"], "content": content})
-        return [first, self._send(stream, model=model, messages=messages, tools=tools)]
+        request: dict[str, Any] = {"model": model, "tools": tools, **({"thinking": THINKING} if think else {})}
+        messages: list[Any] = []
+        answers: list[Answer] = []
+        for text in texts:
+            messages.append({"role": "user", "content": text})
+            while messages[-1]["role"] != "assistant":
+                answer = self._send(stream, messages=messages, **request)
+                answers.append(answer)
+                message = {"content": answer.text, "tool_plan": self.plan, "tool_calls": self.calls}
+                said = {name: value for name, value in message.items() if value}
+                messages.append({"role": "assistant", **said})
+                for call in self.calls:
+                    content = results[call["function"]["name"]]
+                    messages.append({"role": "tool", "tool_call_id": call["id"], "content": content})
+        return answers
 
     def close(self) -> None:
         self.client._client_wrapper.httpx_client.httpx_client.close()

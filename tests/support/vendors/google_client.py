@@ -8,7 +8,7 @@ from google.genai import errors, types
 
 from support.vendors.answers import TOOLS, Answer, Failure, Weather
 
-__all__ = ["Google"]
+__all__ = ["Google", "GoogleChat"]
 
 
 class Google:
@@ -34,30 +34,22 @@ class Google:
         assert response.parsed is None or isinstance(response.parsed, Weather)
         return Answer(text=response.text or "", parsed=response.parsed)
 
-    def use_tools(self, model: str, text: str, results: Mapping[str, str], *, stream: bool = False) -> list[Answer]:
-        declared = [
-            types.FunctionDeclaration(name=name, parameters_json_schema=dict(form)) for name, form in TOOLS.items()
-        ]
-        config = types.GenerateContentConfig(
-            tools=[types.Tool(function_declarations=declared)],
-            automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-        )
-        contents = [_said(text)]
-        first = self._send(stream, model, contents, config)
-        contents.append(types.Content(role="model", parts=list(self.parts)))
-        answers = [
-            types.Part(
-                function_response=types.FunctionResponse(
-                    id=part.function_call.id,
-                    name=part.function_call.name,
-                    response={"result": results[part.function_call.name or ""]},
-                )
-            )
-            for part in self.parts
-            if part.function_call is not None
-        ]
-        contents.append(types.Content(role="user", parts=answers))
-        return [first, self._send(stream, model, contents, config)]
+    def talk(
+        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+    ) -> list[Answer]:
+        config = _with_tools(think)
+        contents: list[types.Content] = []
+        answers: list[Answer] = []
+        for text in texts:
+            contents.append(_said(text))
+            given: list[types.Part] | None = None
+            while given is None or given:
+                answers.append(self._send(stream, model, contents, config))
+                contents.append(types.Content(role="model", parts=list(self.parts)))
+                given = [_result(part.function_call, results) for part in self.parts if part.function_call is not None]
+                if given:
+                    contents.append(types.Content(role="user", parts=given))
+        return answers
 
     def close(self) -> None:
         self.client.close()
@@ -72,6 +64,9 @@ class Google:
                 if stream
                 else [call.generate_content(model=model, contents=list(contents), config=config)]
             )
+        return self._answer(pieces)
+
+    def _answer(self, pieces: Iterable[types.GenerateContentResponse]) -> Answer:
         self.parts: list[types.Part] = []
         answer = Answer()
         for piece in pieces:
@@ -86,6 +81,37 @@ class Google:
         calls = [part.function_call for part in self.parts if part.function_call is not None]
         answer.calls = [(call.name or "", call.args) for call in calls]
         return answer
+
+
+class GoogleChat(Google):
+    """`client.chats`, which keeps the conversation itself: each chunk of a stream as a content of its own."""
+
+    def talk(
+        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+    ) -> list[Answer]:
+        chat = self.client.chats.create(model=model, config=_with_tools(think))
+        answers: list[Answer] = []
+        for text in texts:
+            given: list[types.PartUnionDict] = [text]
+            while given:
+                pieces = list(chat.send_message_stream(given)) if stream else [chat.send_message(given)]
+                answers.append(self._answer(pieces))
+                given = [_result(part.function_call, results) for part in self.parts if part.function_call is not None]
+        return answers
+
+
+def _with_tools(think: bool) -> types.GenerateContentConfig:
+    declared = [types.FunctionDeclaration(name=name, parameters_json_schema=dict(form)) for name, form in TOOLS.items()]
+    return types.GenerateContentConfig(
+        tools=[types.Tool(function_declarations=declared)],
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        thinking_config=types.ThinkingConfig(include_thoughts=True, thinking_budget=1024) if think else None,
+    )
+
+
+def _result(call: types.FunctionCall, results: Mapping[str, str]) -> types.Part:
+    response = {"result": results[call.name or ""]}
+    return types.Part(function_response=types.FunctionResponse(id=call.id, name=call.name, response=response))
 
 
 def _said(text: str) -> types.Content:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import openai
 
 from support.vendors.answers import TOOLS, Answer, Failure, Weather
 
-__all__ = ["OpenAIChat", "OpenAIResponses"]
+__all__ = ["BareOpenAIChat", "OpenAIChat", "OpenAIResponses"]
 
 
 class OpenAIChat:
@@ -37,16 +37,29 @@ class OpenAIChat:
             )
         return Answer(text=completion.choices[0].message.content or "", parsed=completion.choices[0].message.parsed)
 
-    def use_tools(self, model: str, text: str, results: Mapping[str, str], *, stream: bool = False) -> list[Answer]:
+    def talk(
+        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+    ) -> list[Answer]:
         tools = [{"type": "function", "function": {"name": name, "parameters": form}} for name, form in TOOLS.items()]
-        messages: list[Any] = [{"role": "user", "content": text}]
-        first = self._send(stream, model=model, messages=messages, tools=tools)
-        message = self.last.choices[0].message
-        messages.append(message.model_dump(exclude_none=True))
-        for call in message.tool_calls or []:
-            content = results[call.function.name]
-            messages.append({"role": "tool", "tool_call_id": call.id, "content": content})
-        return [first, self._send(stream, model=model, messages=messages, tools=tools)]
+        request: dict[str, Any] = {"model": model, "tools": tools, **({"reasoning_effort": "low"} if think else {})}
+        messages: list[Any] = []
+        answers: list[Answer] = []
+        for text in texts:
+            messages.append({"role": "user", "content": text})
+            calls: Any = True
+            while calls:
+                answers.append(self._send(stream, messages=messages, **request))
+                message = self.last.choices[0].message
+                messages.append(self.kept(message))
+                calls = message.tool_calls
+                for call in calls or []:
+                    content = results[call.function.name]
+                    messages.append({"role": "tool", "tool_call_id": call.id, "content": content})
+        return answers
+
+    def kept(self, message: Any) -> dict[str, Any]:
+        """What goes back of a message: all of it, as the SDK's documentation does it."""
+        return dict(message.model_dump(exclude_none=True))
 
     def close(self) -> None:
         self.client.close()
@@ -67,6 +80,23 @@ class OpenAIChat:
             stop=choice.finish_reason,
             usage=(usage.prompt_tokens, usage.completion_tokens),
         )
+
+
+class BareOpenAIChat(OpenAIChat):
+    """The same in the hands of a client that sends back what OpenAI documents, and nothing else."""
+
+    def kept(self, message: Any) -> dict[str, Any]:
+        kept = {"role": "assistant", "content": message.content}
+        if message.tool_calls:
+            kept["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.function.name, "arguments": call.function.arguments},
+                }
+                for call in message.tool_calls
+            ]
+        return kept
 
 
 class OpenAIResponses:
@@ -90,16 +120,27 @@ class OpenAIResponses:
             response = self.client.responses.parse(model=model, input=text, text_format=Weather)
         return Answer(text=response.output_text, parsed=response.output_parsed)
 
-    def use_tools(self, model: str, text: str, results: Mapping[str, str], *, stream: bool = False) -> list[Answer]:
+    def talk(
+        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+    ) -> list[Answer]:
         tools = [{"type": "function", "name": name, "parameters": form, "strict": True} for name, form in TOOLS.items()]
-        items: list[Any] = [{"role": "user", "content": text}]
-        first = self._send(stream, model=model, input=items, tools=tools)
-        for item in self.last.output:
-            items.append(item.model_dump(exclude_none=True, exclude={"parsed_arguments"}))
-        for item in self.last.output:
-            if item.type == "function_call":
-                items.append({"type": "function_call_output", "call_id": item.call_id, "output": results[item.name]})
-        return [first, self._send(stream, model=model, input=items, tools=tools)]
+        request: dict[str, Any] = {"model": model, "tools": tools}
+        if think:  # stateless, as OpenAI's guide for reasoning models has it
+            request |= {"reasoning": {"effort": "low"}, "store": False, "include": ["reasoning.encrypted_content"]}
+        items: list[Any] = []
+        answers: list[Answer] = []
+        for text in texts:
+            items.append({"role": "user", "content": text})
+            calls: Any = True
+            while calls:
+                answers.append(self._send(stream, input=items, **request))
+                output = self.last.output
+                items += [item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in output]
+                calls = [item for item in output if item.type == "function_call"]
+                for call in calls:
+                    result = {"type": "function_call_output", "call_id": call.call_id, "output": results[call.name]}
+                    items.append(result)
+        return answers
 
     def close(self) -> None:
         self.client.close()
