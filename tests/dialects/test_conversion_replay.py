@@ -17,21 +17,16 @@ from asgi_gateway.canonical import (
     Event,
     Failed,
     Losses,
-    PartClosed,
-    PartGiven,
-    PartOpened,
     Refusal,
-    Started,
-    Stopped,
     Text,
     Thinking,
     ToolCall,
-    UsageReported,
     collect,
 )
 from asgi_gateway.dialects import CHAT_DIALECTS
 from asgi_gateway.errors import InvalidRequest
 from support.conversion import carried_request, plain_answer, read_plain, read_stream, streamed_answer
+from support.event_order import malformed
 from support.recordings import HOME, Recording, recordings, wire_of
 from support.strict import STRICT, Mistake, mistakes
 
@@ -53,6 +48,9 @@ OTHERS: Mapping[str, str] = {
     "vercel-ai-azure_deepseek_reasoning_1-0-f01c58": "an answer in the form of chat",
 }
 """Recordings that are not of the dialect in whose folder they stand."""
+
+UNSOUND = "ddtrace-anthropic_completion_tools_call_with_tool_result_stream_helper-0-2b5d2c"
+"""A request whose call has another id than its result: the recorder replaced it. No vendor would take it."""
 
 
 def is_of(dialect: str, recording: Recording) -> bool:
@@ -99,7 +97,7 @@ def requests(dialect: str) -> Iterator[tuple[Recording, bytes]]:
     """All requests that a vendor answered, with their bodies."""
     for recording in own(dialect):
         whole = recording["request"].get("json") is not None and "request_elided" not in recording["features"]
-        if whole and is_good(recording):
+        if whole and is_good(recording) and recording["id"] != UNSOUND:
             yield recording, wire_of(recording["request"])
 
 
@@ -108,7 +106,7 @@ LOST: Mapping[str, tuple[tuple[str, str], ...]] = {
     "openai_responses": (
         (r"output\[\]\.(phase|namespace|caller|revised_prompt|background|quality|size)", "words about an item"),
     ),
-    "anthropic_messages": (),
+    "anthropic_messages": (("container", "where code was run, which is Anthropic's"),),
     "google_generate": (),
     "cohere_chat": (),
 }
@@ -132,39 +130,6 @@ def test_answers_are_read_whole(dialect: str) -> None:
             unlisted.append(f"{given.recording['id']}: {given.events[-1]}")
     assert unlisted == []
     assert seen > 30
-
-
-def malformed(events: Sequence[Event]) -> str:
-    """What is wrong with a sequence of events; empty for a well-formed one."""
-    open_parts: set[int] = set()
-    stopped: set[int] = set()
-    count = 0
-    for number, event in enumerate(events):
-        wrong = ""
-        match event:
-            case Started():
-                wrong = "started late" if number else ""
-            case PartOpened() | PartGiven():
-                wrong = f"index {event.index}" if event.index != count or event.choice in stopped else ""
-                count += 1
-                if isinstance(event, PartOpened):
-                    open_parts.add(event.index)
-            case PartClosed():
-                wrong = "" if event.index in open_parts else "closed what was not open"
-                open_parts.discard(event.index)
-            case Stopped():
-                wrong = "stopped twice" if event.choice in stopped else ""
-                stopped.add(event.choice)
-            case Failed():
-                wrong = "" if number == len(events) - 1 else "failed in the middle"
-            case UsageReported():
-                pass
-            case _:
-                wrong = "" if event.index in open_parts else f"inside of nothing: {event}"
-        if wrong:
-            return f"event {number}: {wrong}"
-    ended = bool(events) and isinstance(events[-1], Failed)
-    return "" if ended or (stopped and not open_parts) else f"no end: {open_parts} open, {stopped} stopped"
 
 
 @pytest.mark.parametrize("dialect", SOURCES)
@@ -292,6 +257,10 @@ REFUSED: Mapping[str, tuple[frozenset[str], str]] = {
     "previous_response_id": (frozenset({"previous_response_id"}), "only Responses keeps conversations"),
     "search_settings": (frozenset({"search_settings"}), "only Groq's models search by themselves"),
     "tools": (frozenset({"tools", "web_search_options", "plugins"}), "a tool that the vendor does not run"),
+    "mcp_servers": (frozenset({"mcp_servers"}), "only Anthropic asks other servers by itself"),
+    "messages[].content[].container_upload": (frozenset({"container_upload"}), "a file for Anthropic's own machine"),
+    "messages[].content[].tool_addition": (frozenset({"tool_addition"}), "tools that come between turns"),
+    "messages[].content[].content[].tool_reference": (frozenset({"tool_reference"}), "tools that a search found"),
     "None": (frozenset({"prompt"}), "a stored prompt brings the model"),
 }
 """By `param`: the names one of which the request has, and the reason."""
@@ -328,7 +297,7 @@ def converted(source: str, target: str) -> Converted:
             param = str(refusal.param)
             refusals[param] += 1
             names = REFUSED[param][0] if param in REFUSED else frozenset[str]()
-            if not any(f'"{name}"'.encode() in body for name in names):
+            if not any(re.search(rb'"%s"' % name.encode(), body) for name in names):
                 wrong.append(f"{recording['id']} refused by {param}, which it has not: {refusal.message}")
             continue
         found = unlisted(target, "request", mistakes(target, "request", told.body))

@@ -236,7 +236,7 @@ class StreamReader:
 
     def _call_delta(self, event: _Event) -> None:
         item = self._items.get(event.output_index)
-        content = item.contents.get(0) if item is not None else None
+        content = item.contents.get(0) if item is not None and not item.done else None
         if content is not None and isinstance(event.delta, str) and event.delta:
             content.said = True
             self._output.given.append(ToolCallDelta(content.index, event.delta))
@@ -262,6 +262,8 @@ class StreamReader:
 
     def _added(self, event: _Event) -> None:
         self._output.start({})
+        if event.output_index in self._items:
+            return
         item = _object(event.item)
         kind = str(item.get("type"))
         begun = self._items[event.output_index] = _Item(kind, str(item.get("id") or ""))
