@@ -47,15 +47,15 @@ def thinking_block(text: str, seal: Seal | None) -> Json:
 
 
 def answer_blocks(part: Part, losses: Losses) -> list[Json]:
-    """The blocks of a part of an answer; none when it has no place, which is noted."""
+    """The blocks of a part of an answer; none when it has no place, which is noted. An empty text is no block."""
     match part:
         case Text():
-            return [_text(part, losses)]
+            return _text(part, losses)
         case Refusal():
             losses.approximated("refusal")
-            return [{"type": "text", "text": part.text}]
+            return [{"type": "text", "text": part.text}] if part.text else []
         case Thinking():
-            return [thinking_block(part.text, part.seal)]
+            return [thinking_block(part.text, part.seal)] if part.text or part.seal is not None else []
         case ToolCall():
             id = tool_use_id(part.id)
             block = {"type": "tool_use", "id": id, "name": part.name, "input": tool_input(part, losses)}
@@ -81,14 +81,16 @@ def answer_blocks(part: Part, losses: Losses) -> list[Json]:
             assert_never(part)
 
 
-def _text(part: Text, losses: Losses) -> Json:
-    block: Json = {"type": "text", "text": part.text}
+def _text(part: Text, losses: Losses) -> list[Json]:
     if part.seal is not None:
         losses.dropped("signature")
+    if not part.text and not part.citations:
+        return []
+    block: Json = {"type": "text", "text": part.text}
     citations = write_citations(part.citations, losses, "citations")
     if citations:
         block["citations"] = citations
-    return block
+    return [block]
 
 
 def _media(media: Media, losses: Losses) -> list[Json]:

@@ -8,12 +8,14 @@ does not have stand as they were.
 from collections.abc import Mapping
 from typing import Any
 
-from asgi_gateway.canonical import Usage
+from asgi_gateway.canonical import Losses, Usage
 from asgi_gateway.dialects.anthropic_messages.names import Json
 
 __all__ = ["merged", "usage_of", "write_usage"]
 
 LARGEST = 1 << 40
+
+TIERS: Mapping[str, str] = {"default": "standard", "priority": "priority", "batch": "batch"}
 
 
 def merged(before: Mapping[str, Any], now: Any) -> Mapping[str, Any]:
@@ -24,13 +26,18 @@ def merged(before: Mapping[str, Any], now: Any) -> Mapping[str, Any]:
 
 
 def usage_of(reported: Any) -> Usage | None:
-    """The usage that an answer reports; None when it reports none."""
+    """The usage that an answer reports; None when it reports none.
+
+    What was written to the cache is told apart by how long it stays there, where the report does so. In a stream the
+    parts may be older than the sum, as `message_delta` has the sum alone: what was written since stays five minutes.
+    """
     if not isinstance(reported, dict) or not ("input_tokens" in reported or "output_tokens" in reported):
         return None
     written = _count(reported, "cache_creation_input_tokens")
+    hour, short = 0, written
     kinds = reported.get("cache_creation")
-    hour = _count(kinds, "ephemeral_1h_input_tokens") if isinstance(kinds, dict) else 0
-    short = _count(kinds, "ephemeral_5m_input_tokens") if isinstance(kinds, dict) else written
+    if isinstance(kinds, dict):
+        hour, short = _count(kinds, "ephemeral_1h_input_tokens"), _count(kinds, "ephemeral_5m_input_tokens")
     output = _count(reported, "output_tokens")
     details = reported.get("output_tokens_details")
     thinking = _count(details, "thinking_tokens") if isinstance(details, dict) else 0
@@ -39,25 +46,40 @@ def usage_of(reported: Any) -> Usage | None:
     return Usage(
         input=_count(reported, "input_tokens"),
         cache_read=_count(reported, "cache_read_input_tokens"),
-        cache_write=short if short + hour == written else max(0, written - hour),
-        cache_write_1h=hour if short + hour == written else min(hour, written),
+        cache_write=max(0, written - hour),
+        cache_write_1h=min(hour, written),
         output=max(0, output - thinking),
         reasoning=min(thinking, output),
         tool_calls=calls,
-        inconsistent=short + hour != written or thinking > output,
+        inconsistent=short + hour > written or thinking > output,
     )
 
 
-def write_usage(usage: Usage | None) -> Json:
-    """The usage of an answer. Kinds that Anthropic does not tell apart are added to those that it has."""
+def write_usage(usage: Usage | None, losses: Losses, *, tier: str = "", parts: bool = True) -> Json:
+    """The usage of an answer. Kinds that Anthropic does not tell apart are added to those that it has.
+
+    `tier` is the neutral name of how the request was served, "" where it is unknown. `parts`: the object may tell that,
+    and how long what was written to the cache stays there; that of `message_delta` may not.
+    """
     found = usage if usage is not None else Usage()
-    written = found.cache_write + found.cache_write_1h
-    return {
-        "input_tokens": found.input + found.audio_input + found.image_input,
-        "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": found.cache_read,
-        "output_tokens": found.total_output,
-    }
+    body: Json = {"input_tokens": found.input + found.audio_input + found.image_input}
+    body["cache_creation_input_tokens"] = found.cache_write + found.cache_write_1h
+    body["cache_read_input_tokens"] = found.cache_read
+    if found.cache_write_1h and parts:
+        body["cache_creation"] = {
+            "ephemeral_5m_input_tokens": found.cache_write,
+            "ephemeral_1h_input_tokens": found.cache_write_1h,
+        }
+    elif found.cache_write_1h:
+        losses.approximated("usage.cache_creation")
+    body["output_tokens"] = found.total_output
+    if found.reasoning:
+        body["output_tokens_details"] = {"thinking_tokens": found.reasoning}
+    if found.tool_calls:  # which tools were called is not known: nearly always a search
+        body["server_tool_use"] = {"web_search_requests": found.tool_calls, "web_fetch_requests": 0}
+    if parts and tier in TIERS:
+        body["service_tier"] = TIERS[tier]
+    return body
 
 
 def _count(figures: Mapping[str, Any], name: str) -> int:
