@@ -6,12 +6,14 @@ message, and in front of the assistant's or at the end. Elsewhere it becomes the
 
 from collections.abc import Sequence
 
-from asgi_gateway.canonical import ChatRequest, Losses, Turn
+import msgspec
+
+from asgi_gateway.canonical import ChatRequest, Losses, OutputFormat, Turn
 from asgi_gateway.dialects.anthropic_messages.block_writer import write_part
 from asgi_gateway.dialects.anthropic_messages.media import write_cache
 from asgi_gateway.dialects.anthropic_messages.names import Json
 
-__all__ = ["write_messages", "write_system"]
+__all__ = ["may_go_on_thinking", "write_messages", "write_system"]
 
 FILLER = "."
 """Stands where Anthropic wants a user's text and the conversation has none: blank texts are refused."""
@@ -19,20 +21,33 @@ FILLER = "."
 JSON_ONLY = "Answer with one JSON object and nothing else."
 """Stands behind the instructions where any JSON object is wanted: the format can only be told a schema."""
 
+JSON_OF = "Answer with one JSON object and nothing else. It must be valid by this JSON schema:\n"
+"""The same with a schema, for models that cannot be held to one."""
+
 Message = tuple[str, list[Json]]
 
 
-def write_system(request: ChatRequest, losses: Losses) -> Sequence[Json] | str:
-    """The instructions; one bare text is written as such."""
+def write_system(request: ChatRequest, losses: Losses, *, schemas: bool) -> Sequence[Json] | str:
+    """The instructions; one bare text is written as such. `schemas`: the model can be held to one."""
     blocks = [
         write_cache({"type": "text", "text": text.text}, text.cache)
         for text in request.instructions
         if text.text.strip()
     ]
-    if request.output is not None and request.output.kind == "json":
+    words = "" if request.output is None else _form(request.output, schemas)
+    if words:
         losses.approximated("response_format")
-        blocks.append({"type": "text", "text": JSON_ONLY})
+        blocks.append({"type": "text", "text": words})
     return _bare(blocks)
+
+
+def _form(output: OutputFormat, schemas: bool) -> str:
+    """The form of the answer in words, where a model cannot be held to it."""
+    if output.kind == "text":
+        return ""
+    if output.kind == "json" or output.schema is None:
+        return JSON_ONLY
+    return "" if schemas else JSON_OF + msgspec.json.encode(output.schema).decode()
 
 
 def write_messages(request: ChatRequest, losses: Losses, *, system: bool) -> list[Json]:
@@ -45,6 +60,20 @@ def write_messages(request: ChatRequest, losses: Losses, *, system: bool) -> lis
         messages.insert(0, ("user", [{"type": "text", "text": FILLER}]))
     _end(messages[-1], losses)
     return [{"role": role, "content": _bare(_results_first(blocks))} for role, blocks in messages]
+
+
+def may_go_on_thinking(messages: Sequence[Json]) -> bool:
+    """Whether a budget is taken: a turn that waits for results of tools must have begun with thinking then."""
+    open_turn = _kinds(messages[-1])
+    if "tool_result" not in open_turn or len(messages) < 2:
+        return True
+    kinds = _kinds(messages[-2])
+    return "tool_use" not in kinds or kinds[0] in ("thinking", "redacted_thinking")
+
+
+def _kinds(message: Json) -> list[str]:
+    content = message["content"]
+    return [block["type"] for block in content] if isinstance(content, list) else ["text"]
 
 
 def _role(turn: Turn) -> str:

@@ -14,8 +14,9 @@
 | names without a version | a budget | `disabled` | not while thinking | all |
 
 System texts between turns are taken by Opus 4.8, Opus 5, Fable 5, Mythos 5, and all from 5.1 on; `xhigh` from 4.7 on.
+Schemas of answers and of strict tools are taken from 4.1 on.
 
-Facts of https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking, …/effort,
+Facts of https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking, …/effort, …/structured-outputs,
 …/mid-conversation-system-messages, and the guides of migration to the single models.
 Names without a version are aliases, or models of others that speak this format: they know the oldest form.
 """
@@ -59,6 +60,8 @@ class Traits(Struct, frozen=True):
     """`max_tokens` where a caller says none."""
     most: int = 128_000
     """The most tokens of an answer, thinking among them."""
+    schemas: bool = True
+    """A schema that the answer, or the input of a strict tool, is held to."""
 
     @property
     def thinks(self) -> bool:
@@ -67,9 +70,9 @@ class Traits(Struct, frozen=True):
 
 
 _NAMELESS = Traits(True, (), "disabled", False, "unless_thinking", "all", False, 8192, 32_000)
-_FIRST = Traits(False, (), "nothing", False, "taken", "all", False, 4096, 4096)
-_THIRD = Traits(False, (), "nothing", False, "taken", "all", False, 8192, 8192)
-_FOURTH = Traits(True, (), "disabled", False, "unless_thinking", "all", False, 16_384, 32_000)
+_FIRST = Traits(False, (), "nothing", False, "taken", "all", False, 4096, 4096, False)
+_THIRD = Traits(False, (), "nothing", False, "taken", "all", False, 8192, 8192, False)
+_FOURTH = Traits(True, (), "disabled", False, "unless_thinking", "all", False, 16_384, 32_000, False)
 _SINGLE = Traits(True, (), "disabled", False, "unless_thinking", "one", False, 16_384, 32_000)
 _LARGER = Traits(True, (), "disabled", False, "unless_thinking", "one", False, 16_384, 64_000)
 _EITHER = Traits(True, ("low", "medium", "high", "max"), "disabled", False, "taken", "one", False, 16_384, 64_000)

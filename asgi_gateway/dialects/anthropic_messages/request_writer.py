@@ -3,9 +3,10 @@
 import msgspec
 
 from asgi_gateway.canonical import ChatRequest, Losses, OutputFormat, ToolCall
-from asgi_gateway.dialects.anthropic_messages.message_writer import write_messages, write_system
+from asgi_gateway.dialects.anthropic_messages.message_writer import may_go_on_thinking, write_messages, write_system
 from asgi_gateway.dialects.anthropic_messages.models import Traits, traits_of
 from asgi_gateway.dialects.anthropic_messages.names import NAME, Json
+from asgi_gateway.dialects.anthropic_messages.schemas import closed
 from asgi_gateway.dialects.anthropic_messages.thinking import Asked, write_reasoning
 from asgi_gateway.dialects.anthropic_messages.tools import is_forced, write_choice, write_tools
 from asgi_gateway.errors import InvalidRequest
@@ -25,17 +26,21 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     traits = traits_of(request.model)
     asked = write_reasoning(request.reasoning, traits, request.sampling, forced=is_forced(request), losses=losses)
     body: Json = {"model": request.model, "max_tokens": asked.max_output}
-    system = write_system(request, losses)
+    system = write_system(request, losses, schemas=traits.schemas)
     if system:
         body["system"] = system
-    body["messages"] = write_messages(request, losses, system=traits.system)
+    messages = body["messages"] = write_messages(request, losses, system=traits.system)
     _write_tools(request, traits, body, losses)
     if asked.thinking is not None:
         body["thinking"] = asked.thinking
+    if asked.thinking is not None and "budget_tokens" in asked.thinking and not may_go_on_thinking(messages):
+        losses.dropped("reasoning")
+        body["thinking"] = {"type": "disabled"}
     if asked.effort:
         body["output_config"] = {"effort": asked.effort}
     _write_sampling(asked, body, losses)
-    _write_format(request.output, body, losses)
+    if traits.schemas:
+        _write_format(request.output, body, losses)
     if request.user:
         body["metadata"] = {"user_id": request.user}
     if request.service_tier in TIERS:
@@ -79,7 +84,7 @@ def _drop(request: ChatRequest, losses: Losses) -> None:
 
 
 def _write_tools(request: ChatRequest, traits: Traits, body: Json, losses: Losses) -> None:
-    tools = write_tools(request, losses)
+    tools = write_tools(request, traits, losses)
     choice = write_choice(request, tools, traits, losses)
     if not tools and (called := _called(request)):  # a conversation with calls is refused without tools
         losses.invented("tools")
@@ -115,7 +120,7 @@ def _write_format(output: OutputFormat | None, body: Json, losses: Losses) -> No
         return
     if output.description:  # a name is for the caller's own order, and no loss
         losses.dropped("response_format.description")
-    form = {"type": "json_schema", "schema": output.schema}
+    form = {"type": "json_schema", "schema": closed(output.schema, "response_format.schema", losses)}
     body["output_config"] = {**body.get("output_config", {}), "format": form}
 
 

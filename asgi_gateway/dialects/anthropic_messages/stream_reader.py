@@ -259,7 +259,8 @@ class StreamReader:
                 if delta.partial_json:
                     events.append(ToolCallDelta(block.index, delta.partial_json))
             case "input_json_delta", kind if kind not in PARTS:
-                block.arguments.append(delta.partial_json)
+                if delta.partial_json:
+                    block.arguments.append(delta.partial_json)
             case "thinking_delta", "thinking":
                 if delta.thinking:
                     self._think(block, delta.thinking, events)

@@ -8,6 +8,7 @@ from asgi_gateway.dialects.anthropic_messages.leftovers import note_unread
 from asgi_gateway.dialects.anthropic_messages.media import read_cache, write_cache
 from asgi_gateway.dialects.anthropic_messages.models import Traits
 from asgi_gateway.dialects.anthropic_messages.names import NAME, Json
+from asgi_gateway.dialects.anthropic_messages.schemas import closed
 from asgi_gateway.dialects.node import Node
 from asgi_gateway.errors import InvalidRequest
 
@@ -92,19 +93,19 @@ def read_choice(body: Node, losses: Losses) -> tuple[ToolChoice | None, bool | N
     return read, parallel
 
 
-def write_tools(request: ChatRequest, losses: Losses) -> list[Json]:
+def write_tools(request: ChatRequest, traits: Traits, losses: Losses) -> list[Json]:
     """The tools that may be called."""
     choice, tools = request.tool_choice, request.tools
     if choice is not None and choice.mode == "allowed":
         losses.approximated("tool_choice")
         tools = tuple(tool for tool in tools if isinstance(tool, HostedTool) or tool.name in choice.names)
-    return [_write_tool(tool, losses) for tool in tools]
+    return [_write_tool(tool, traits, losses) for tool in tools]
 
 
-def _write_tool(tool: Tool, losses: Losses) -> Json:
+def _write_tool(tool: Tool, traits: Traits, losses: Losses) -> Json:
     match tool:
         case FunctionTool():
-            return _write_function(tool, losses)
+            return _write_function(tool, traits, losses)
         case CustomTool():
             losses.approximated("tools[].custom")
             block: Json = {"name": tool.name}
@@ -117,14 +118,18 @@ def _write_tool(tool: Tool, losses: Losses) -> Json:
             assert_never(tool)
 
 
-def _write_function(tool: FunctionTool, losses: Losses) -> Json:
+def _write_function(tool: FunctionTool, traits: Traits, losses: Losses) -> Json:
     block: Json = {"name": tool.name}
     if tool.description:
         block["description"] = tool.description
     schema = dict(tool.parameters) if tool.parameters else NO_PARAMETERS
-    block["input_schema"] = schema if "type" in schema else {"type": "object", **schema}
-    if tool.strict is not None:
+    schema = schema if "type" in schema else {"type": "object", **schema}
+    if tool.strict and not traits.schemas:
+        losses.dropped("tools[].strict")
+    elif tool.strict is not None and traits.schemas:
+        block["input_schema"] = closed(schema, "tools[].input_schema", losses) if tool.strict else schema
         block["strict"] = tool.strict
+    block.setdefault("input_schema", schema)
     if tool.dialect == NAME:
         block.update(tool.extras)
     else:
