@@ -301,6 +301,7 @@ def _unsigned(usage: Usage) -> Usage:
         image_output=max(usage.image_output, 0),
         tool_calls=usage.tool_calls,
         estimated=usage.estimated,
+        inconsistent=usage.inconsistent,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 from prometheus_client import CollectorRegistry, generate_latest
 
+from asgi_gateway.canonical import Loss
 from asgi_gateway.errors import CallerLeft, InvalidRequest, UpstreamError
 from asgi_gateway.exchange import Attempt, Caller, Exchange, ModelChoice
 from asgi_gateway.middleware import ErrorMiddleware, TelemetryMiddleware
@@ -110,6 +111,7 @@ async def test_a_record_says_what_happened() -> None:
         exchange.caller = CALLER
         exchange.model = ModelChoice("fast", "m-1")
         exchange.route = a_route(model="m-1-upstream")
+        exchange.losses = (Loss("dropped", "request", "seed"),)
         exchange.outline = exchange.dialect.outline(chat(stream=True))
         exchange.attempts += [
             Attempt(channel=exchange.route.channel, started=0.0, error="upstream_timeout"),
@@ -139,6 +141,8 @@ async def test_a_record_says_what_happened() -> None:
         "model": "fast",
         "channel": "first",
         "upstream_model": "m-1-upstream",
+        "upstream_dialect": "openai_chat",
+        "losses": ["request:dropped:seed"],
         "attempts": 2,
         "errors": ["upstream_timeout"],
         "stream": True,
@@ -146,6 +150,7 @@ async def test_a_record_says_what_happened() -> None:
         "cached_tokens": 3,
         "output_tokens": 5,
         "estimated": True,
+        "inconsistent": False,
         "charge": 42,
     }
 

@@ -41,10 +41,11 @@ PRICES = st.builds(
 TOKENS = st.integers(0, 10**12)
 USAGES = st.builds(
     Usage,
-    **{name: TOKENS for name in Usage.__struct_fields__ if name != "estimated"},
+    **{name: TOKENS for name in Usage.__struct_fields__ if name not in ("estimated", "inconsistent")},
     estimated=st.booleans(),
+    inconsistent=st.booleans(),
 )
-COUNTS = tuple(name for name in Usage.__struct_fields__ if name not in ("tool_calls", "estimated"))
+COUNTS = tuple(name for name in Usage.__struct_fields__ if name not in ("tool_calls", "estimated", "inconsistent"))
 
 
 def exact(price: Price, ratio: Decimal, usage: Usage) -> Fraction:

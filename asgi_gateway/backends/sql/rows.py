@@ -115,6 +115,7 @@ def charge_row(charge: Charge, accounts: str) -> tuple[object, ...]:
         usage.image_output,
         usage.tool_calls,
         usage.estimated,
+        usage.inconsistent,
         charge.charged,
         charge.shortfall,
         charge.time,
@@ -137,6 +138,7 @@ def charge_of(row: Row) -> Charge:
         ratio,
         *counts,
         estimated,
+        inconsistent,
         charged,
         shortfall,
         time,
@@ -144,7 +146,7 @@ def charge_of(row: Row) -> Charge:
     settlement = Settlement(
         charge=cost,
         outcome=Outcome(outcome),
-        usage=_usage_of(counts, estimated=bool(estimated)),
+        usage=_usage_of(counts, estimated=bool(estimated), inconsistent=bool(inconsistent)),
         channel=channel,
         upstream_model=upstream_model,
         status=status,
@@ -160,7 +162,7 @@ def charge_of(row: Row) -> Charge:
     )
 
 
-def _usage_of(counts: Sequence[int], *, estimated: bool) -> Usage:
+def _usage_of(counts: Sequence[int], *, estimated: bool, inconsistent: bool) -> Usage:
     return Usage(
         input=counts[0],
         cache_read=counts[1],
@@ -174,4 +176,5 @@ def _usage_of(counts: Sequence[int], *, estimated: bool) -> Usage:
         image_output=counts[9],
         tool_calls=counts[10],
         estimated=estimated,
+        inconsistent=inconsistent,
     )

@@ -166,6 +166,7 @@ charges = Table(
     _number("image_output_tokens"),
     _number("tool_calls"),
     _truth("estimated"),
+    _truth("inconsistent"),
     _number("charged"),
     _number("shortfall"),
     _seconds("time"),
