@@ -1,38 +1,46 @@
 """Reads plain answers into events."""
 
-from typing import Any
-
 import msgspec
 
 from asgi_gateway.canonical import (
-    CitationGiven,
+    ChatResponse,
+    Choice,
     Event,
     HostedCall,
     Losses,
     Native,
     Part,
-    PartClosed,
-    PartGiven,
-    PartOpened,
-    SignatureDelta,
+    Seal,
     Started,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallDelta,
-    UsageReported,
+    Text,
+    Thinking,
+    ToolCall,
+    unfold,
 )
 from asgi_gateway.dialects.anthropic_messages.block_reader import hosted_result, read_seal
 from asgi_gateway.dialects.anthropic_messages.citations import read_citations
 from asgi_gateway.dialects.anthropic_messages.errors import error_inside
-from asgi_gateway.dialects.anthropic_messages.names import HOSTED_BLOCKS, NAME, Json, hosted_kind
-from asgi_gateway.dialects.anthropic_messages.reasons import read_reason
+from asgi_gateway.dialects.anthropic_messages.names import NAME, Json, hosted_kind, result_kind
+from asgi_gateway.dialects.anthropic_messages.reasons import BESIDE, read_reason
 from asgi_gateway.dialects.anthropic_messages.usage import usage_of
 from asgi_gateway.errors import MalformedUpstream
 
-__all__ = ["given_part", "read_response", "started"]
+__all__ = ["details_of", "given_part", "note_caller", "read_response", "started"]
 
 TIERS = {"standard": "default", "priority": "priority", "batch": "batch"}
 
+READ = frozenset({"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"})
+
+
+class _Block(msgspec.Struct):
+    input: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Message(msgspec.Struct):
+    content: list[_Block]
+
+
+_message = msgspec.json.Decoder(_Message)
 _encoder = msgspec.json.Encoder()
 
 
@@ -44,80 +52,71 @@ def read_response(body: bytes, losses: Losses) -> list[Event]:
         raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
     if isinstance(message, dict) and (message.get("type") == "error" or message.get("error")):
         raise error_inside(message)
-    if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
         raise MalformedUpstream("the upstream's answer is no message")
-    events: list[Event] = [started(message)]
-    calls = _sealed_calls(message["content"])
-    index = 0
-    for block in message["content"]:
-        if isinstance(block, dict) and not _is_of_a_call(block, calls):
-            events += _block_events(block, index, calls)
-            index += 1
-    usage = usage_of(message.get("usage"))
-    if usage is not None:
-        events.append(UsageReported(usage))
-    if message.get("container"):
-        losses.dropped("container")
-    events.append(read_reason(message.get("stop_reason"), message.get("stop_sequence"), message.get("stop_details")))
-    return events
+    for name in message:
+        if name not in READ and name not in BESIDE:
+            losses.dropped(str(name)[:64])
+    stopped = read_reason(message.get("stop_reason"), message.get("stop_sequence"), details_of(message))
+    response = ChatResponse(
+        started=started(message),
+        choices=(Choice(parts=tuple(_parts(content, body, losses)), stopped=stopped),),
+        usage=usage_of(message.get("usage")),
+    )
+    return list(unfold(response))
+
+
+def details_of(*holders: Json) -> Json | None:
+    """What tells of the answer as a whole, by name; None when nothing does."""
+    found = {name: holder[name] for holder in holders for name in BESIDE if holder.get(name) is not None}
+    return found or None
 
 
 def started(message: Json) -> Started:
     """The beginning, by the message object."""
     usage = message.get("usage")
     tier = usage.get("service_tier") if isinstance(usage, dict) else None
-    id, model = message.get("id"), message.get("model")
     return Started(
-        id if isinstance(id, str) else "",
-        model if isinstance(model, str) else "",
-        0,
-        TIERS.get(tier, "") if isinstance(tier, str) else "",
+        _text(message, "id"), _text(message, "model"), 0, TIERS.get(tier, "") if isinstance(tier, str) else ""
     )
 
 
-def _sealed_calls(content: list[Any]) -> dict[str, SignatureDelta]:
-    """Seals of calls, which stand in thinking blocks of ours (another gateway may be the upstream)."""
-    found = {}
-    for block in content:
-        if isinstance(block, dict) and block.get("type") == "thinking" and isinstance(block.get("signature"), str):
-            seal, call = read_seal(block["signature"], "thinking")
-            if call and seal is not None:
-                found[call] = SignatureDelta(0, seal)
-    return found
+def _parts(content: list[Json], body: bytes, losses: Losses) -> list[Part]:
+    """The parts, with the seals of calls that stand in thinking blocks of ours put to their calls."""
+    seals: dict[str, Seal] = {}
+    parts: list[Part] = []
+    # As the model wrote it: numbers and the order of keys do not change.
+    inputs = _message.decode(body).content if any(block.get("type") == "tool_use" for block in content) else []
+    for place, block in enumerate(content):
+        match block.get("type"):
+            case "text":
+                parts.append(Text(_text(block, "text"), read_citations(block.get("citations"))))
+            case "thinking" | "redacted_thinking" as kind:
+                seal, call = read_seal(_text(block, "signature" if kind == "thinking" else "data"), kind)
+                if seal is not None and call:
+                    seals[call] = seal
+                if not call or _text(block, "thinking"):
+                    parts.append(Thinking(_text(block, "thinking"), None if call else seal))
+            case "tool_use":
+                note_caller(block, losses)
+                arguments = bytes(inputs[place].input).decode() if block.get("input") else "{}"
+                parts.append(ToolCall(id=_text(block, "id"), name=_text(block, "name"), arguments=arguments))
+            case _:
+                parts.append(given_part(block))
+    for place, part in enumerate(parts):
+        if isinstance(part, ToolCall) and part.id in seals:
+            parts[place] = msgspec.structs.replace(part, seal=seals.pop(part.id))
+    if seals:
+        losses.dropped("content[].signature")
+    return parts
 
 
-def _is_of_a_call(block: Json, calls: dict[str, SignatureDelta]) -> bool:
-    if block.get("type") != "thinking" or block.get("thinking") or not calls:
-        return False
-    return bool(read_seal(str(block.get("signature")), "thinking")[1])
-
-
-def _block_events(block: Json, index: int, calls: dict[str, SignatureDelta]) -> list[Event]:
-    kind = block.get("type")
-    events: list[Event]
-    match kind:
-        case "text":
-            events = [PartOpened(index, "text")]
-            if text := _text(block, "text"):
-                events.append(TextDelta(index, text))
-            events += [CitationGiven(index, citation) for citation in read_citations(block.get("citations"))]
-        case "thinking" | "redacted_thinking":
-            events = [PartOpened(index, "thinking")]
-            if text := _text(block, "thinking"):
-                events.append(ThinkingDelta(index, text))
-            seal, call = read_seal(_text(block, "signature" if kind == "thinking" else "data"), str(kind))
-            if seal is not None and not call:
-                events.append(SignatureDelta(index, seal))
-        case "tool_use":
-            id = _text(block, "id")
-            events = [PartOpened(index, "tool_call", 0, id, _text(block, "name"))]
-            if id in calls:
-                events.append(SignatureDelta(index, calls[id].seal))
-            events.append(ToolCallDelta(index, _encoder.encode(block.get("input") or {}).decode()))
-        case _:
-            return [PartGiven(index, given_part(block))]
-    events.append(PartClosed(index))
-    return events
+def note_caller(block: Json, losses: Losses) -> None:
+    """That the model itself calls goes without saying; that code of its does is a loss."""
+    caller = block.get("caller")
+    if isinstance(caller, dict) and caller.get("type") != "direct":
+        losses.dropped("content[].caller")
 
 
 def given_part(block: Json) -> Part:
@@ -132,7 +131,7 @@ def given_part(block: Json) -> Part:
             dialect=NAME,
             native=block,
         )
-    if kind in HOSTED_BLOCKS:
+    if result_kind(kind):
         return hosted_result(block)
     return Native(NAME, f"content[].{kind[:64]}", block)
 

@@ -19,13 +19,19 @@ from asgi_gateway.canonical import (
     ToolResult,
     unwrap,
 )
-from asgi_gateway.dialects.anthropic_messages.citations import read_citations
+from asgi_gateway.dialects.anthropic_messages.citations import read_citation, read_citations
 from asgi_gateway.dialects.anthropic_messages.leftovers import note_unread
 from asgi_gateway.dialects.anthropic_messages.media import read_cache, read_media, read_search_result
-from asgi_gateway.dialects.anthropic_messages.names import HOSTED_BLOCKS, MAKER, NAME, hosted_kind
+from asgi_gateway.dialects.anthropic_messages.names import MAKER, NAME, hosted_kind, result_kind
 from asgi_gateway.dialects.node import Node, plain_path
 
 __all__ = ["hosted_result", "read_content", "read_seal"]
+
+SPARE = frozenset({"tool_reference", "tool_addition", "tool_removal", "mcp_tool_listing", "fallback"})
+"""Blocks that others can do without: with them every tool is there from the beginning."""
+
+SHOWN = ("text", "stdout", "stderr", "url", "error_code")
+"""Members of a result that can be shown."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -83,12 +89,16 @@ def _read_block(block: Node, seals: dict[str, Seal], losses: Losses) -> Part | N
             part = _tool_result(block, losses)
         case "server_tool_use" | "mcp_tool_use":
             return _hosted_call(block)
-        case _ if kind in HOSTED_BLOCKS:
+        case _ if result_kind(kind):
             return hosted_result(block.value)
         case _:
-            return Native(NAME, f"{plain_path(block.path)}.{kind[:64]}", block.value, essential=True)
+            return _native(block, kind)
     note_unread(block, losses)
     return part
+
+
+def _native(block: Node, kind: str) -> Native:
+    return Native(NAME, f"{plain_path(block.path)}.{kind[:64]}", block.value, essential=kind not in SPARE)
 
 
 def _skip_caller(block: Node) -> None:
@@ -130,7 +140,7 @@ def _tool_result(block: Node, losses: Losses) -> ToolResult:
             if isinstance(part, Text | Media | Native):
                 parts.append(part)
             elif part is not None:
-                parts.append(Native(NAME, f"{plain_path(inner.path)}.{inner.text('type')[:64]}", inner.value, True))
+                parts.append(_native(inner, inner.text("type")))
     return ToolResult(
         call_id=block.require_text("tool_use_id"),
         parts=tuple(parts),
@@ -151,25 +161,29 @@ def _hosted_call(block: Node) -> HostedCall:
 
 
 def hosted_result(block: Any) -> HostedResult:
-    """What a tool of Anthropic's gave: texts as far as they can be shown, and the whole block."""
-    kind, content = str(block.get("type")), block.get("content")
-    shown: list[Text] = []
-    failed = bool(block.get("is_error")) or (isinstance(content, dict) and "error_code" in content)
+    """What a tool of Anthropic's gave: texts as far as they can be shown, sources, and the whole block."""
+    content = block.get("content")
     entries = content if isinstance(content, list) else [content]
-    for entry in entries:
-        if isinstance(entry, dict):
-            text = entry.get("text") or entry.get("stdout") or ""
-            if entry.get("type") == "web_search_result":
-                text = f"{entry.get('title', '')}\n{entry.get('url', '')}"
-            if isinstance(text, str) and text:
-                shown.append(Text(text))
-        elif isinstance(entry, str):
-            shown.append(Text(entry))
+    shown = [text for entry in entries if (text := _shown(entry))]
     return HostedResult(
         call_id=str(block.get("tool_use_id", "")),
-        tool=HOSTED_BLOCKS.get(kind, kind),
-        parts=tuple(shown),
-        failed=failed,
+        tool=result_kind(str(block.get("type"))),
+        parts=tuple(Text(text) for text in shown),
+        citations=tuple(
+            read_citation({"url": entry["url"], "title": entry.get("title")})
+            for entry in entries
+            if isinstance(entry, dict) and isinstance(entry.get("url"), str)
+        ),
+        failed=bool(block.get("is_error")) or (isinstance(content, dict) and "error_code" in content),
         dialect=NAME,
         native=block,
     )
+
+
+def _shown(entry: Any) -> str:
+    """The texts of one entry of a result, a line each."""
+    if not isinstance(entry, dict):
+        return entry if isinstance(entry, str) else ""
+    title = [entry.get("title")] if entry.get("type") == "web_search_result" else []
+    texts = [*title, *(entry.get(name) for name in SHOWN)]
+    return "\n".join(text for text in texts if isinstance(text, str) and text)

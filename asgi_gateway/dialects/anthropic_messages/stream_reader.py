@@ -24,14 +24,14 @@ from asgi_gateway.canonical import (
     UsageReported,
 )
 from asgi_gateway.dialects import sse
-from asgi_gateway.dialects.anthropic_messages.answer_reader import given_part, started
+from asgi_gateway.dialects.anthropic_messages.answer_reader import details_of, given_part, note_caller, started
 from asgi_gateway.dialects.anthropic_messages.block_reader import read_seal
 from asgi_gateway.dialects.anthropic_messages.citations import read_citation
 from asgi_gateway.dialects.anthropic_messages.errors import error_inside
 from asgi_gateway.dialects.anthropic_messages.names import Json
 from asgi_gateway.dialects.anthropic_messages.reasons import read_reason
 from asgi_gateway.dialects.anthropic_messages.usage import merged, usage_of
-from asgi_gateway.errors import MalformedUpstream
+from asgi_gateway.errors import MalformedUpstream, UpstreamError
 
 __all__ = ["StreamReader"]
 
@@ -87,6 +87,7 @@ class StreamReader:
         self._next = 0
         self._usage: Any = {}
         self._begun = False
+        self._message: Json = {}
         self._stopped = False
         self._over = False
         self._seals: dict[str, Seal] = {}
@@ -123,9 +124,11 @@ class StreamReader:
         self._over = True
         return events
 
-    def _fail(self, error: Any) -> list[Event]:
+    def _fail(self, error: UpstreamError) -> list[Event]:
         self._over = True
-        return [Failed(error)]
+        events: list[Event] = []
+        self._start({}, events)
+        return [*events, Failed(error)]
 
     def _read(self, event: bytes, events: list[Event]) -> bool:
         """Read one event; True when it ends the stream."""
@@ -138,7 +141,8 @@ class StreamReader:
             self._read_other(data, events)
             return self._over
         block = self._blocks.get(usual.index)
-        if block is None:
+        if block is None:  # of no block, or of one that is over
+            self._losses.dropped(f"content[].{usual.delta.type[:64]}")
             return False
         if block.kind in PARTS or usual.delta.type == "input_json_delta":
             self._delta(block, usual.delta, events)
@@ -167,11 +171,9 @@ class StreamReader:
                 self._end(payload, events)
             case "message_stop":
                 self._over = self._stopped
-            case "ping" | "content_block_delta":
+            case "ping":
                 pass
-            case "error":
-                events += self._fail(error_inside(payload))
-            case kind if payload.get("error"):
+            case kind if kind == "error" or payload.get("error"):
                 events += self._fail(error_inside(payload))
             case kind:
                 self._losses.dropped(str(kind)[:64])
@@ -185,7 +187,7 @@ class StreamReader:
         if self._begun:
             return
         self._begun = True
-        message = message if isinstance(message, dict) else {}
+        message = self._message = message if isinstance(message, dict) else {}
         events.append(started(message))
         self._report(message.get("usage"), events)
 
@@ -198,9 +200,9 @@ class StreamReader:
     def _open(self, payload: Json, events: list[Event]) -> None:
         start = payload.get("content_block")
         if not isinstance(start, dict) or self._stopped:
+            self._losses.dropped("content[]")
             return
-        if not self._begun:
-            self._start({}, events)
+        self._start({}, events)
         index = _index(payload)
         if (before := self._blocks.pop(index, None)) is not None:  # it was never ended
             self._close(before, events)
@@ -226,6 +228,7 @@ class StreamReader:
 
     def _open_call(self, block: _Block, events: list[Event]) -> None:
         start = block.start
+        note_caller(start, self._losses)
         id = _text(start, "id")
         self._open_part(block, PartOpened(self._next, "tool_call", 0, id, _text(start, "name")), events)
         if id in self._seals:
@@ -258,17 +261,20 @@ class StreamReader:
             case "input_json_delta", "tool_use":
                 if delta.partial_json:
                     events.append(ToolCallDelta(block.index, delta.partial_json))
-            case "input_json_delta", kind if kind not in PARTS:
-                if delta.partial_json:
-                    block.arguments.append(delta.partial_json)
             case "thinking_delta", "thinking":
                 if delta.thinking:
                     self._think(block, delta.thinking, events)
+            case _:
+                self._rarer_delta(block, delta, events)
+
+    def _rarer_delta(self, block: _Block, delta: _Delta, events: list[Event]) -> None:
+        match delta.type, block.kind:
             case "signature_delta", "thinking":
                 self._sign(block, delta.signature, events)
-            case "citations_delta", "text":
-                if isinstance(delta.citation, dict):
-                    events.append(CitationGiven(block.index, read_citation(delta.citation)))
+            case "citations_delta", "text" if isinstance(delta.citation, dict):
+                events.append(CitationGiven(block.index, read_citation(delta.citation)))
+            case "input_json_delta", kind if kind not in PARTS:
+                block.arguments.append(delta.partial_json)
             case kind, _:
                 self._losses.dropped(f"content[].{kind[:64]}")
 
@@ -280,9 +286,9 @@ class StreamReader:
                 events.append(PartClosed(block.index))
             return
         start = block.start
-        if block.arguments:
+        if arguments := "".join(block.arguments):
             try:
-                start = {**start, "input": msgspec.json.decode("".join(block.arguments))}
+                start = {**start, "input": msgspec.json.decode(arguments)}
             except (ValueError, RecursionError):
                 self._losses.dropped("content[].input")
         events.append(PartGiven(self._next, given_part(start)))
@@ -291,18 +297,18 @@ class StreamReader:
     def _end(self, payload: Json, events: list[Event]) -> None:
         delta = payload.get("delta")
         delta = delta if isinstance(delta, dict) else {}
+        self._start({}, events)
         self._report(payload.get("usage"), events)
         if delta.get("stop_reason") is None or self._stopped:
             return
-        if not self._begun:
-            self._start({}, events)
         for block in self._blocks.values():
             self._close(block, events)
         self._blocks.clear()
         self._stopped = True
-        if delta.get("container"):
-            self._losses.dropped("container")
-        events.append(read_reason(delta["stop_reason"], delta.get("stop_sequence"), delta.get("stop_details")))
+        if self._seals:
+            self._losses.dropped("content[].signature")
+        details = details_of(self._message, payload, delta)
+        events.append(read_reason(delta["stop_reason"], delta.get("stop_sequence"), details))
 
 
 def _text(start: Json, name: str) -> str:
