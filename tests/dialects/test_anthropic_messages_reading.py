@@ -160,8 +160,17 @@ def test_hosted_calls_and_their_results_are_read() -> None:
     ran = {"type": "bash_code_execution_tool_result", "tool_use_id": "c", "content": {"stdout": "out"}}
     said = {"type": "mcp_tool_result", "tool_use_id": "m", "is_error": True, "content": ["5"]}
     assert parts_of(found, failed, ran, said) == (
-        HostedResult(call_id="s", tool="web_search", parts=(Text("T\nhttps://x.test"),), dialect=NAME, native=found),
-        HostedResult(call_id="w", tool="web_fetch", failed=True, dialect=NAME, native=failed),
+        HostedResult(
+            call_id="s",
+            tool="web_search",
+            parts=(Text("T\nhttps://x.test"),),
+            citations=(Citation(kind="url", url="https://x.test", title="T"),),
+            dialect=NAME,
+            native=found,
+        ),
+        HostedResult(
+            call_id="w", tool="web_fetch", parts=(Text("unavailable"),), failed=True, dialect=NAME, native=failed
+        ),
         HostedResult(call_id="c", tool="code_execution", parts=(Text("out"),), dialect=NAME, native=ran),
         HostedResult(call_id="m", tool="mcp", parts=(Text("5"),), failed=True, dialect=NAME, native=said),
     )
@@ -187,7 +196,6 @@ def test_citations_are_read() -> None:
     ("block", "field"),
     [
         ({"type": "compaction", "content": "c"}, "messages[].content[].compaction"),
-        ({"type": "tool_addition", "tool": {}}, "messages[].content[].tool_addition"),
         ({"type": "container_upload", "file_id": "f"}, "messages[].content[].container_upload"),
         ({"type": "document", "source": {"type": "content", "content": "x"}}, "messages[].content[].source"),
     ],
@@ -195,6 +203,12 @@ def test_citations_are_read() -> None:
 def test_what_only_anthropic_knows_is_kept(block: Any, field: str) -> None:
     """Whole, and essential: without it the conversation would mean something else."""
     assert parts_of(block) == (Native(NAME, field, block, essential=True),)
+
+
+def test_tools_that_come_later_can_be_done_without() -> None:
+    """Elsewhere every tool is there from the beginning: what names them is kept, but not essential."""
+    block = {"type": "tool_addition", "tool": {}}
+    assert parts_of(block) == (Native(NAME, "messages[].content[].tool_addition", block),)
 
 
 def test_what_only_anthropic_knows_is_kept_in_results() -> None:
@@ -208,7 +222,7 @@ def test_what_only_anthropic_knows_is_kept_in_results() -> None:
         ToolResult(
             call_id="a",
             parts=(
-                Native(NAME, f"{field}.tool_reference", reference, essential=True),
+                Native(NAME, f"{field}.tool_reference", reference),
                 Native(NAME, f"{field}.tool_use", call, essential=True),
             ),
         ),

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from asgi_gateway.canonical import (
+    Citation,
     HostedCall,
     HostedResult,
     Losses,
@@ -19,7 +20,7 @@ from asgi_gateway.canonical import (
     ToolResult,
     unwrap,
 )
-from asgi_gateway.dialects.anthropic_messages.citations import read_citation, read_citations
+from asgi_gateway.dialects.anthropic_messages.citations import read_citations
 from asgi_gateway.dialects.anthropic_messages.leftovers import note_unread
 from asgi_gateway.dialects.anthropic_messages.media import read_cache, read_media, read_search_result
 from asgi_gateway.dialects.anthropic_messages.names import MAKER, NAME, hosted_kind, result_kind
@@ -170,7 +171,7 @@ def hosted_result(block: Any) -> HostedResult:
         tool=result_kind(str(block.get("type"))),
         parts=tuple(Text(text) for text in shown),
         citations=tuple(
-            read_citation({"url": entry["url"], "title": entry.get("title")})
+            Citation(kind="url", url=entry["url"], title=str(entry.get("title") or ""))
             for entry in entries
             if isinstance(entry, dict) and isinstance(entry.get("url"), str)
         ),
