@@ -161,3 +161,25 @@ def test_an_installed_service_is_found(
     monkeypatch.setenv("PATH", str(tmp_path / "14"))
     assert require_service("pattern") == tmp_path / "15" / "program"
     assert require_service("name") == tmp_path / "14" / "program"
+
+
+def test_a_missing_npm_package_is_treated_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The message is the command that the page on contributing gives."""
+    assert f"$ {services.NPM_INSTALL}\n" in (ROOT / "CONTRIBUTING.md").read_text()
+    monkeypatch.setattr(services, "SERVICES", {"node": (sys.executable, "nodejs")})
+    monkeypatch.setattr(services, "NODE_MODULES", tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=services.NPM_INSTALL):
+        services.require_node_package("openai")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match=services.NPM_INSTALL):
+        services.require_node_package("openai")
+    (tmp_path / "openai").mkdir()
+    assert services.require_node_package("openai") == tmp_path / "openai"
+
+
+def test_npm_packages_are_pinned() -> None:
+    """Each to one version, so that a test fails for a change of ours."""
+    packages: dict[str, str] = json.loads((ROOT / "tests" / "interop" / "package.json").read_text())["dependencies"]
+    assert packages
+    assert [version for version in packages.values() if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from itertools import pairwise
 
 import httpx
@@ -14,7 +15,7 @@ from support.http_upstream import Asked, HttpUpstream
 from support.interop import channel, configuration
 from support.sealing_upstreams import CALLS, TEXTS, THOUGHTS, claude, gemini
 from support.vendors import CLIENTS
-from support.vendors.answers import Client
+from support.vendors.answers import Answer, Client
 from support.vendors.google_client import GoogleChat
 from support.vendors.openai_clients import BareOpenAIChat
 
@@ -28,7 +29,7 @@ RESULTS = {"get_weather": '{"degrees": 20}', "get_time": '{"time": "12:00"}'}
 UPSTREAMS = {"claude": ("anthropic_messages", claude), "gemini": ("google_generate", gemini)}
 
 CELLS = [
-    pytest.param(caller, upstream, stream, id=f"{caller}-{upstream}-{'stream' if stream else 'plain'}")
+    pytest.param((caller, upstream, stream), id=f"{caller}-{upstream}-{'stream' if stream else 'plain'}")
     for caller in CALLERS
     for upstream in UPSTREAMS
     for stream in (False, True)
@@ -44,7 +45,8 @@ class Sealed:
 
     def asked(self, upstream: str) -> list[Asked]:
         """The requests since the last time."""
-        asked, self.upstreams[upstream].asked[:] = list(self.upstreams[upstream].asked), []
+        asked = list(self.upstreams[upstream].asked)
+        self.upstreams[upstream].asked.clear()
         return asked
 
 
@@ -60,27 +62,35 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
         yield Sealed(gateway, upstreams)
 
 
-def talk(sealed: Sealed, caller: str, upstream: str, stream: bool) -> list[Asked]:
-    """A whole conversation, in which nothing was refused; what the upstream was sent."""
+@dataclass(frozen=True)
+class Conversation:
+    """What an SDK made of the answers, and what the upstream was sent."""
+
+    answers: list[Answer]
+    bodies: list[bytes]
+
+
+@pytest.fixture(scope="module", params=CELLS)
+def conversation(request: pytest.FixtureRequest, sealed: Sealed) -> Conversation:
+    """Two rounds of calls, the first of two at once, and a further question."""
+    caller, upstream, stream = request.param
     sealed.asked(upstream)
     with closing(CALLERS[caller](sealed.gateway.url, DEV.key)) as client:
         answers = client.talk(upstream, ["Where is it warmer?", "Thanks!"], RESULTS, stream=stream, think=True)
+    return Conversation(answers, [asked.raw for asked in sealed.asked(upstream)])
+
+
+def test_signatures_come_back(conversation: Conversation) -> None:
+    """Nothing was refused; texts, calls and thoughts are the upstream's."""
+    answers = conversation.answers
     assert [(answer.text, answer.calls) for answer in answers] == list(zip(TEXTS, CALLS, strict=True))
     assert [answer.thinking for answer in answers] == list(THOUGHTS)
-    return sealed.asked(upstream)
+    assert len(conversation.bodies) == len(CALLS)
 
 
-@pytest.mark.parametrize(("caller", "upstream", "stream"), CELLS)
-def test_signatures_come_back(sealed: Sealed, caller: str, upstream: str, stream: bool) -> None:
-    """Over two rounds of calls, the first of two at once, and a further question."""
-    assert len(talk(sealed, caller, upstream, stream)) == len(CALLS)
-
-
-@pytest.mark.parametrize(("caller", "upstream", "stream"), CELLS)
-def test_each_turn_begins_as_the_turn_before(sealed: Sealed, caller: str, upstream: str, stream: bool) -> None:
+def test_each_turn_begins_as_the_turn_before(conversation: Conversation) -> None:
     """Byte by byte up to the new messages, behind which nothing changes either: a provider's cache of prompts hits."""
-    bodies = [asked.raw for asked in talk(sealed, caller, upstream, stream)]
-    for before, after in pairwise(bodies):
+    for before, after in pairwise(conversation.bodies):
         same = next(place for place in range(len(before)) if before[place] != after[place])
         tail = before[same:]
         assert tail.startswith(b"]"), tail  # the end of the conversation

@@ -1,6 +1,7 @@
 """Bedrock's Converse of aimock's, without the faults that Amazon's own client does not take.
 
-aimock begins a block of text with a `contentBlockStart` that starts nothing, and writes errors as Anthropic does.
+aimock begins a block of text with a `contentBlockStart` that starts nothing, writes errors as Anthropic does, and fails
+at a `cachePoint` among the tools.
 """
 
 import json
@@ -18,7 +19,7 @@ def mended_bedrock(port: int) -> Callable[[Asked], Told]:
     forward = forward_to(port)
 
     def answer(request: Asked) -> Told:
-        told = forward(request)
+        told = forward(_without_cache_point(request))
         if told.status in EXCEPTIONS:
             message = json.dumps({"message": json.loads(told.body)["error"]["message"]}).encode()
             return Told(message, told.status, headers={"x-amzn-errortype": EXCEPTIONS[told.status]})
@@ -28,6 +29,15 @@ def mended_bedrock(port: int) -> Callable[[Asked], Told]:
         return told
 
     return answer
+
+
+def _without_cache_point(request: Asked) -> Asked:
+    if b"cachePoint" not in request.raw:
+        return request
+    body = request.body
+    if "toolConfig" in body:
+        body["toolConfig"]["tools"] = [tool for tool in body["toolConfig"]["tools"] if "cachePoint" not in tool]
+    return Asked(request.path, request.headers, json.dumps(body).encode())
 
 
 def _frames(data: bytes) -> Iterator[bytes]:

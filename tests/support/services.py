@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["NODE_MODULES", "SERVICES", "require_node_package", "require_service"]
+__all__ = ["NODE_MODULES", "NPM_INSTALL", "SERVICES", "require_node_package", "require_service"]
+
+NPM_INSTALL = "npm install --prefix tests/interop --ignore-scripts --no-package-lock"
 
 NODE_MODULES = Path(__file__).parents[1] / "interop" / "node_modules"
 
@@ -42,8 +44,7 @@ def require_node_package(name: str) -> Path:
     folder = NODE_MODULES / name
     if folder.is_dir():
         return folder
-    install = "npm install --prefix tests/interop --ignore-scripts --no-package-lock"
-    raise _missing(f"the npm package {name} is not installed: {install}")
+    raise _missing(f"the npm package {name} is not installed: {NPM_INSTALL}")
 
 
 def _missing(message: str) -> BaseException:
