@@ -133,7 +133,7 @@ def _source(media: Media) -> Json:
 
 def _text(data: str) -> str:
     try:
-        return b64decode(data).decode()
+        return b64decode(data, validate=True).decode()
     except ValueError as wrong:
         raise _refused("cannot read a text that is not UTF-8 in base64") from wrong
 
