@@ -64,16 +64,17 @@ def write_messages(request: ChatRequest, losses: Losses, *, system: bool) -> lis
 
 def may_go_on_thinking(messages: Sequence[Json]) -> bool:
     """Whether a budget is taken: a turn that waits for results of tools must have begun with thinking then."""
-    open_turn = _kinds(messages[-1])
-    if "tool_result" not in open_turn or len(messages) < 2:
+    if len(messages) < 2 or "tool_result" not in _kinds(messages[-1]):
         return True
     kinds = _kinds(messages[-2])
     return "tool_use" not in kinds or kinds[0] in ("thinking", "redacted_thinking")
 
 
 def _kinds(message: Json) -> list[str]:
-    content = message["content"]
-    return [block["type"] for block in content] if isinstance(content, list) else ["text"]
+    content = message.get("content")
+    if not isinstance(content, list):
+        return ["text"]
+    return [str(block.get("type")) for block in content if isinstance(block, dict)]
 
 
 def _role(turn: Turn) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from asgi_gateway.canonical import Losses, Reasoning, Sampling
+from asgi_gateway.dialects.anthropic_messages.message_writer import may_go_on_thinking
 from asgi_gateway.dialects.anthropic_messages.models import traits_of
 from asgi_gateway.dialects.anthropic_messages.thinking import write_reasoning
 from asgi_gateway.dialects.contract import RequestOutline
@@ -21,7 +22,8 @@ NAME_LIMIT = 256
 
 SURELY_NOT_EMPTY = 32
 
-_DATA = re.compile(rb'"data"\s*:\s*"([^"\\]*+)')
+_DATA = re.compile(rb'"data"\s*:\s*"([A-Za-z0-9+/=]{256,}+)"')
+"""Base64: the text of a document has other characters, too."""
 
 
 class _Ordinary(msgspec.Struct):
@@ -29,7 +31,7 @@ class _Ordinary(msgspec.Struct):
 
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_LIMIT)]
     messages: msgspec.Raw
-    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+    max_tokens: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
     stream: bool | None = None
 
 
@@ -61,7 +63,7 @@ def _by_members(body: bytes) -> RequestOutline:
         raise InvalidRequest("messages: at least one message is required", param="messages")
     if "max_tokens" not in node:
         raise _required("max_tokens")
-    limit = node.integer("max_tokens", 1)
+    limit = node.integer("max_tokens", 0)
     return RequestOutline(model=model, stream=bool(node.flag("stream")), max_output=limit)
 
 
@@ -73,7 +75,7 @@ def prompt_bytes(body: bytes) -> int:
     """Bytes of the body without images and documents that it carries in base64."""
     if b'"base64"' not in body:
         return len(body)
-    return len(body) - sum(len(data) for data in _DATA.findall(body) if len(data) > 256)
+    return len(body) - sum(map(len, _DATA.findall(body)))
 
 
 def rewrite(
@@ -91,8 +93,7 @@ def rewrite(
     changes: dict[str, bytes | None] = {}
     try:
         found = members(body)
-        names = {name for name, *_ in found}
-        if reasoning is not None and not names & {"thinking", "output_config"}:
+        if reasoning is not None:
             changes.update(_thinking(body, model, reasoning))
         if model is not None:
             changes["model"] = msgspec.json.encode(model)
@@ -107,30 +108,49 @@ class _Choice(msgspec.Struct):
     type: str = ""
 
 
-class _Sampled(msgspec.Struct):
+class _Config(msgspec.Struct):
+    effort: Any = None
+
+
+class _Asked(msgspec.Struct):
+    """What decides how thinking is asked for."""
+
     model: str = ""
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     tool_choice: _Choice | None = None
+    thinking: Any = None
+    output_config: msgspec.Raw = msgspec.Raw(b"")
+    messages: list[msgspec.Raw] = []
 
 
-_sampled = msgspec.json.Decoder(_Sampled)
+_asked = msgspec.json.Decoder(_Asked)
+_config = msgspec.json.Decoder(_Config | None)
+_message = msgspec.json.Decoder(dict[str, Any])
 
 
 def _thinking(body: bytes, model: str | None, reasoning: Reasoning) -> dict[str, bytes | None]:
-    """Changes for reasoning that the model's name asks for."""
-    said = _sampled.decode(body)
+    """Changes for reasoning that the model's name asks for; none where the body says itself how to think."""
+    said = _asked.decode(body)
+    config = bytes(said.output_config)
+    known = _config.decode(config) if config else None
+    if said.thinking is not None or (known is not None and known.effort is not None):
+        return {}
+    traits = traits_of(model or said.model)
+    last = [_message.decode(message) for message in said.messages[-2:]]
+    if traits.budgets and not traits.efforts and not may_go_on_thinking(last):
+        return {}
     sampling = Sampling(max_output=said.max_tokens, temperature=said.temperature, top_p=said.top_p, top_k=said.top_k)
     forced = said.tool_choice is not None and said.tool_choice.type in ("any", "tool")
-    traits = traits_of(model or said.model)
     asked = write_reasoning(reasoning, traits, sampling, forced=forced, losses=Losses("request"))
     changes: dict[str, bytes | None] = {}
     if asked.thinking is not None:
         changes["thinking"] = msgspec.json.encode(asked.thinking)
     if asked.effort:
-        changes["output_config"] = msgspec.json.encode({"effort": asked.effort})
+        effort = msgspec.json.encode(asked.effort)
+        changes["output_config"] = splice(config if known is not None else b"{}", {"effort": effort})
     if asked.max_output != said.max_tokens:
         changes["max_tokens"] = msgspec.json.encode(asked.max_output)
     for name in ("temperature", "top_p", "top_k"):

@@ -44,7 +44,7 @@ def read_request(body: bytes, losses: Losses) -> ChatRequest:
         tool_choice=choice,
         parallel_tools=parallel,
         sampling=Sampling(
-            max_output=node.integer("max_tokens", 1),
+            max_output=node.integer("max_tokens", 0),
             temperature=node.number("temperature"),
             top_p=node.number("top_p"),
             top_k=node.integer("top_k", 0),
