@@ -103,6 +103,8 @@ class FormatConversionMiddleware:
         outline, dialect, channel = exchange.outline, exchange.dialect, route.channel
         assert exchange.body is not None and outline is not None
         body = await exchange.body.bytes()
+        if WRAPPED in body and dialect.name in CHAT_DIALECTS:
+            body = _without_foreign_seals(CHAT_DIALECTS[dialect.name], body, exchange, route)
         model = route.upstream_model if route.upstream_model != outline.model else None
         ask = outline.stream and not outline.wants_usage and dialect.stream_usage
         overrides = route.provider.overrides(route.dialect, route.upstream_model)
@@ -112,8 +114,6 @@ class FormatConversionMiddleware:
             body = dialect.rewrite(
                 body, model=model, include_usage=ask, reasoning=exchange.reasoning, overrides=overrides
             )
-        if WRAPPED in body and dialect.name in CHAT_DIALECTS:
-            body = _without_foreign_seals(CHAT_DIALECTS[dialect.name], body, exchange)
         if self.cache is not None and b'"agw_' in body:
             records = await self._records(kept_ids(body), exchange)
             for id, record in records.items():
@@ -222,7 +222,7 @@ class _TappedSend:
                 self._exchange.output_estimate = self._tap.output_estimate
 
 
-def _without_foreign_seals(dialect: ChatDialect, body: bytes, exchange: Exchange) -> bytes:
+def _without_foreign_seals(dialect: ChatDialect, body: bytes, exchange: Exchange, route: Route) -> bytes:
     """The body with seals of other makers left out, which its upstream would take for its own and refuse.
 
     They stand in a conversation that began at an upstream of another maker. Such a body is read and written again.
@@ -230,7 +230,7 @@ def _without_foreign_seals(dialect: ChatDialect, body: bytes, exchange: Exchange
     assert exchange.outline is not None
     losses = Losses("request")
     request = dialect.read_request(body, exchange.outline, losses)
-    written = dialect.write_request(request, losses)
+    written = dialect.write_request(msgspec.structs.replace(request, model=route.upstream_model), losses)
     exchange.losses = losses.noted()
     return written
 

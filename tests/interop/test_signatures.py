@@ -13,7 +13,7 @@ from support.gateway_process import GatewayProcess
 from support.gateway_settings import DEV
 from support.http_upstream import Asked, HttpUpstream
 from support.interop import channel, configuration
-from support.sealing_upstreams import CALLS, TEXTS, THOUGHTS, claude, gemini
+from support.sealing_upstreams import CALLS, TEXTS, THOUGHTS, UNSIGNED, claude, gemini
 from support.vendors import CLIENTS
 from support.vendors.answers import Answer, Client
 from support.vendors.google_client import GoogleChat
@@ -76,7 +76,7 @@ def conversation(request: pytest.FixtureRequest, sealed: Sealed) -> Conversation
     caller, upstream, stream = request.param
     sealed.asked(upstream)
     with closing(CALLERS[caller](sealed.gateway.url, DEV.key)) as client:
-        answers = client.talk(upstream, ["Where is it warmer?", "Thanks!"], RESULTS, stream=stream, think=True)
+        answers = client.talk([upstream], ["Where is it warmer?", "Thanks!"], RESULTS, stream=stream, think=True)
     return Conversation(answers, [asked.raw for asked in sealed.asked(upstream)])
 
 
@@ -86,6 +86,8 @@ def test_signatures_come_back(conversation: Conversation) -> None:
     assert [(answer.text, answer.calls) for answer in answers] == list(zip(TEXTS, CALLS, strict=True))
     assert [answer.thinking for answer in answers] == list(THOUGHTS)
     assert len(conversation.bodies) == len(CALLS)
+    # No call goes without its own signature, nor by an id of the gateway's.
+    assert [body for body in conversation.bodies if UNSIGNED.encode() in body or b'"agw_' in body] == []
 
 
 def test_each_turn_begins_as_the_turn_before(conversation: Conversation) -> None:
@@ -98,9 +100,30 @@ def test_each_turn_begins_as_the_turn_before(conversation: Conversation) -> None
         assert after.endswith(tail)
 
 
-UNSIGNED = {
+SWITCHES = {
+    "claude-gemini": ["claude", "claude", "claude", "gemini"],
+    "gemini-claude": ["gemini", "gemini", "gemini", "claude"],
+    "claude-gemini-amid-calls": ["claude", "gemini"],
+    "gemini-claude-amid-calls": ["gemini", "claude"],
+    "claude-gemini-claude": ["claude", "gemini", "claude"],
+}
+"""By name: the models of the requests."""
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("models", SWITCHES.values(), ids=SWITCHES)
+@pytest.mark.parametrize("caller", [caller for caller in CALLERS if caller != "google_chat"])
+def test_a_conversation_changes_its_model(sealed: Sealed, caller: str, models: list[str], stream: bool) -> None:
+    """To that of another maker, who never sees the seals of the one before; and back."""
+    with closing(CALLERS[caller](sealed.gateway.url, DEV.key)) as client:
+        answers = client.talk(models, ["Where is it warmer?", "Thanks!"], RESULTS, stream=stream, think=True)
+    assert [(answer.text, answer.calls) for answer in answers] == list(zip(TEXTS, CALLS, strict=True))
+
+
+MISSING = {
     "claude": {
-        "model": "m",
+        "model": "claude-sonnet-4-5",
+        "thinking": {"type": "adaptive"},
         "messages": [
             {"role": "user", "content": "Where is it warmer?"},
             {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_0", "name": "f", "input": {}}]},
@@ -120,5 +143,5 @@ UNSIGNED = {
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_the_upstreams_refuse_what_is_not_signed(sealed: Sealed, upstream: str) -> None:
     """Else the tests above would show nothing."""
-    answer = httpx.post(f"http://127.0.0.1:{sealed.upstreams[upstream].port}/", json=UNSIGNED[upstream])
+    answer = httpx.post(f"http://127.0.0.1:{sealed.upstreams[upstream].port}/", json=MISSING[upstream])
     assert answer.status_code == 400

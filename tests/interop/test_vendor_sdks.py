@@ -49,7 +49,7 @@ def test_two_rounds_of_tools(line: Line, client: str, upstream: str, question: s
     """The calls come whole, one or two of them; their results are taken, and answered."""
     results = {"get_weather": '{"degrees": 20}', "get_time": '{"time": "12:00"}'}
     with line.client(client) as sdk:
-        first, second = sdk.talk(f"to-{upstream}", [question], results, stream=stream)
+        first, second = sdk.talk([f"to-{upstream}"], [question], results, stream=stream)
     calls = [("get_weather", {"city": "Paris"}), ("get_time", {"zone": "Europe/Paris"})]
     assert first.calls == calls[: 2 if question == "two tools" else 1]
     assert first.stop == ("FUNCTION_CALL" if client == upstream == "google_generate" else CALLED[client])

@@ -3,12 +3,14 @@
 `claude` follows https://platform.claude.com/docs/en/build-with-claude/extended-thinking (a turn that thinks begins with
 its thinking, signed, and comes back so while its calls are being answered), `gemini`
 https://ai.google.dev/gemini-api/docs/thought-signatures (the first call of a step has a signature, which comes back in
-the same part). Both play `SCRIPT`: two calls at once, one call, a text; whatever is said afterwards is thanked for.
+the same part). Both play the same: two calls at once, one call, a text, and a word to whatever is said afterwards.
 
-A signature is made of what it signs: a wrong one, or one on the wrong text, is refused, too.
+A signature is made of what it signs: a wrong one, or one on the wrong text, is refused, wherever it stands; a missing
+one behind the user's last question only.
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha512
@@ -17,7 +19,7 @@ from typing import Any
 
 from support.http_upstream import Asked, Told
 
-__all__ = ["CALLS", "TEXTS", "THOUGHTS", "claude", "gemini", "sign"]
+__all__ = ["CALLS", "TEXTS", "THOUGHTS", "UNSIGNED", "claude", "gemini", "sign"]
 
 CALLS: Sequence[Sequence[tuple[str, dict[str, Any]]]] = (
     [("get_weather", {"city": "Paris"}), ("get_time", {"zone": "Europe/Paris"})],
@@ -30,6 +32,10 @@ THOUGHTS = ("They ask for Paris first.", "Rome is next: 20 \u2192 ?", "Compare t
 """By step: what is called, said and thought."""
 
 
+UNSIGNED = b64encode(b"skip_thought_signature_validator").decode()
+"""What Google documents for calls that another model made."""
+
+
 def sign(*signed: Any) -> str:
     """A signature of the length that real ones have."""
     digest = sha512(json.dumps(signed, sort_keys=True).encode()).digest()
@@ -39,13 +45,16 @@ def sign(*signed: Any) -> str:
 def claude(request: Asked) -> Told:
     """Answer as Messages does, thinking if it is enabled."""
     body = request.body
-    mistake = _mistake_to_claude(body["messages"])
+    thinks = body.get("thinking", {}).get("type") in {"enabled", "adaptive"}
+    mistake = _mistake_to_claude(body["messages"], thinks)
+    if body["model"] != "claude-sonnet-4-5":
+        mistake = f"model: {body['model']}"
     if mistake:
         error = {"type": "error", "error": {"type": "invalid_request_error", "message": mistake}}
         return Told(json.dumps(error).encode(), 400)
     step = sum(message["role"] == "assistant" for message in body["messages"])
     content: list[dict[str, Any]] = []
-    if body.get("thinking", {}).get("type") in {"enabled", "adaptive"}:
+    if thinks:
         content.append({"type": "thinking", "thinking": THOUGHTS[step], "signature": sign(THOUGHTS[step])})
     if TEXTS[step]:
         content.append({"type": "text", "text": TEXTS[step]})
@@ -86,7 +95,7 @@ def _block_events(index: int, block: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _mistake_to_claude(messages: Sequence[dict[str, Any]]) -> str:
+def _mistake_to_claude(messages: Sequence[dict[str, Any]], thinks: bool) -> str:
     """What Anthropic would refuse in a conversation; "" for nothing."""
     open_from = max(number for number, message in enumerate(messages) if _asks(message))
     for number, message in enumerate(messages):
@@ -97,11 +106,11 @@ def _mistake_to_claude(messages: Sequence[dict[str, Any]]) -> str:
             if block["type"] == "thinking" and block["signature"] != sign(block["thinking"]):
                 return f"messages.{number}.content.{place}: Invalid `signature` in `thinking` block"
         calls = [block["id"] for block in content if block["type"] == "tool_use"]
-        if calls and number > open_from and content[0]["type"] != "thinking":
+        if thinks and calls and number > open_from and content[0]["type"] != "thinking":
             found = content[0]["type"]
             return f"messages.{number}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `{found}`."
         answered = [block.get("tool_use_id") for block in messages[number + 1]["content"]] if calls else []
-        if calls != answered or not all(call.startswith("toolu_") for call in calls):
+        if calls != answered or not all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", call) for call in calls):
             return f"messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately after"
     return ""
 
@@ -148,15 +157,18 @@ def _runs(contents: Sequence[dict[str, Any]]) -> Iterable[tuple[str, Iterable[di
 
 def _mistake_to_gemini(contents: Sequence[tuple[str, list[dict[str, Any]]]]) -> str:
     """What Google would refuse in a conversation; "" for nothing."""
-    for (role, said), (_, answered) in pairwise(contents):
+    asked = max(number for number, (role, parts) in enumerate(contents) if role == "user" and "text" in parts[-1])
+    for number, ((role, said), (_, answered)) in enumerate(pairwise(contents)):
         if role != "model":
             continue
         held = [part for part in said if "functionCall" in part]
-        for number, part in enumerate(held):
+        for place, part in enumerate(held):
             call = part["functionCall"]
             # Bytes in JSON: Google takes both alphabets of base64, and its Python client writes the other one.
             signature = part.get("thoughtSignature", "").translate(str.maketrans("-_", "+/"))
-            if number == 0 and signature != sign(call["name"], call["args"]):
+            if signature and signature not in {sign(call["name"], call["args"]), UNSIGNED}:
+                return "Corrupted thought signature."
+            if not signature and place == 0 and number > asked:
                 return f"Function call `{call['name']}` is missing a thought_signature in functionCall parts."
         names = [part["functionCall"]["name"] for part in held]
         results = [part["functionResponse"]["name"] for part in answered if "functionResponse" in part]

@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
-from support.vendors.answers import TOOLS, Answer, Failure, Weather
+from support.vendors.answers import TOOLS, Answer, Failure, Weather, nth
 
 __all__ = ["Bedrock"]
 
@@ -52,7 +52,13 @@ class Bedrock:
         return answer
 
     def talk(
-        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+        self,
+        models: Sequence[str],
+        texts: Sequence[str],
+        results: Mapping[str, str],
+        *,
+        stream: bool = False,
+        think: bool = False,
     ) -> list[Answer]:
         tools = [{"toolSpec": {"name": name, "inputSchema": {"json": form}}} for name, form in TOOLS.items()]
         request: dict[str, Any] = {"toolConfig": {"tools": tools}}
@@ -63,7 +69,7 @@ class Bedrock:
         for text in texts:
             messages.append(_said(text))
             while messages[-1]["role"] == "user":
-                answers.append(self._send(stream, model, messages, **request))
+                answers.append(self._send(stream, nth(models, len(answers)), messages, **request))
                 messages.append({"role": "assistant", "content": self.content})
                 calls = [block["toolUse"] for block in self.content if "toolUse" in block]
                 given = [

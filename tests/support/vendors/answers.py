@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-__all__ = ["PIXEL", "PIXEL_TEXT", "TOOLS", "Answer", "Client", "Failure", "Weather"]
+__all__ = ["PIXEL", "PIXEL_TEXT", "TOOLS", "Answer", "Client", "Failure", "Weather", "nth"]
 
 PIXEL_TEXT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 
@@ -58,6 +58,11 @@ class Failure(Exception):
     message: str
 
 
+def nth(models: Sequence[str], number: int) -> str:
+    """The model that is asked after so many answers."""
+    return models[min(number, len(models) - 1)]
+
+
 class Client(Protocol):
     """One SDK. Every call raises `Failure` for an error of the gateway's."""
 
@@ -68,9 +73,18 @@ class Client(Protocol):
     def parse(self, model: str, text: str) -> Answer: ...
 
     def talk(
-        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+        self,
+        models: Sequence[str],
+        texts: Sequence[str],
+        results: Mapping[str, str],
+        *,
+        stream: bool = False,
+        think: bool = False,
     ) -> list[Answer]:
-        """Say each of these texts; answer each call by its name's result, until there are no more. All answers."""
+        """Say each of these texts; answer each call by its name's result, until there are no more. All answers.
+
+        `models` are those of the first requests; the last one answers all that follow.
+        """
         ...
 
     def close(self) -> None: ...

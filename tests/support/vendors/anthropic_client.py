@@ -7,7 +7,7 @@ from typing import Any
 
 import anthropic
 
-from support.vendors.answers import TOOLS, Answer, Failure, Weather
+from support.vendors.answers import TOOLS, Answer, Failure, Weather, nth
 
 __all__ = ["Anthropic"]
 
@@ -41,10 +41,16 @@ class Anthropic:
         return Answer(text=message.content[-1].text, parsed=message.parsed_output)
 
     def talk(
-        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+        self,
+        models: Sequence[str],
+        texts: Sequence[str],
+        results: Mapping[str, str],
+        *,
+        stream: bool = False,
+        think: bool = False,
     ) -> list[Answer]:
-        request: dict[str, Any] = {"model": model}
-        request["tools"] = [{"name": name, "input_schema": form} for name, form in TOOLS.items()]
+        tools = [{"name": name, "input_schema": form} for name, form in TOOLS.items()]
+        request: dict[str, Any] = {"tools": tools}
         if think:
             request |= {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2048}
         messages: list[Any] = []
@@ -52,7 +58,7 @@ class Anthropic:
         for text in texts:
             messages.append({"role": "user", "content": text})
             while messages[-1]["role"] == "user":
-                answers.append(self._send(stream, messages=messages, **request))
+                answers.append(self._send(stream, model=nth(models, len(answers)), messages=messages, **request))
                 content = self.last.content
                 messages.append({"role": "assistant", "content": content})
                 calls = [block for block in content if block.type == "tool_use"]

@@ -9,7 +9,7 @@ from typing import Any
 import cohere
 from cohere.core.api_error import ApiError
 
-from support.vendors.answers import TOOLS, Answer, Failure, Weather
+from support.vendors.answers import TOOLS, Answer, Failure, Weather, nth
 
 __all__ = ["Cohere"]
 
@@ -42,16 +42,22 @@ class Cohere:
         return answer
 
     def talk(
-        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+        self,
+        models: Sequence[str],
+        texts: Sequence[str],
+        results: Mapping[str, str],
+        *,
+        stream: bool = False,
+        think: bool = False,
     ) -> list[Answer]:
         tools = [{"type": "function", "function": {"name": name, "parameters": form}} for name, form in TOOLS.items()]
-        request: dict[str, Any] = {"model": model, "tools": tools, **({"thinking": THINKING} if think else {})}
+        request: dict[str, Any] = {"tools": tools, **({"thinking": THINKING} if think else {})}
         messages: list[Any] = []
         answers: list[Answer] = []
         for text in texts:
             messages.append({"role": "user", "content": text})
             while messages[-1]["role"] != "assistant":
-                answer = self._send(stream, messages=messages, **request)
+                answer = self._send(stream, model=nth(models, len(answers)), messages=messages, **request)
                 answers.append(answer)
                 message = {"content": answer.text, "tool_plan": self.plan, "tool_calls": self.calls}
                 said = {name: value for name, value in message.items() if value}

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from google import genai
 from google.genai import errors, types
 
-from support.vendors.answers import TOOLS, Answer, Failure, Weather
+from support.vendors.answers import TOOLS, Answer, Failure, Weather, nth
 
 __all__ = ["Google", "GoogleChat"]
 
@@ -35,7 +35,13 @@ class Google:
         return Answer(text=response.text or "", parsed=response.parsed)
 
     def talk(
-        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+        self,
+        models: Sequence[str],
+        texts: Sequence[str],
+        results: Mapping[str, str],
+        *,
+        stream: bool = False,
+        think: bool = False,
     ) -> list[Answer]:
         config = _with_tools(think)
         contents: list[types.Content] = []
@@ -44,7 +50,7 @@ class Google:
             contents.append(_said(text))
             given: list[types.Part] | None = None
             while given is None or given:
-                answers.append(self._send(stream, model, contents, config))
+                answers.append(self._send(stream, nth(models, len(answers)), contents, config))
                 contents.append(types.Content(role="model", parts=list(self.parts)))
                 given = [_result(part.function_call, results) for part in self.parts if part.function_call is not None]
                 if given:
@@ -87,9 +93,16 @@ class GoogleChat(Google):
     """`client.chats`, which keeps the conversation itself: each chunk of a stream as a content of its own."""
 
     def talk(
-        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+        self,
+        models: Sequence[str],
+        texts: Sequence[str],
+        results: Mapping[str, str],
+        *,
+        stream: bool = False,
+        think: bool = False,
     ) -> list[Answer]:
-        chat = self.client.chats.create(model=model, config=_with_tools(think))
+        assert len(models) == 1  # a chat stays with its model
+        chat = self.client.chats.create(model=models[0], config=_with_tools(think))
         answers: list[Answer] = []
         for text in texts:
             given: list[types.PartUnionDict] = [text]

@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 
-from support.vendors.answers import TOOLS, Answer, Failure, Weather
+from support.vendors.answers import TOOLS, Answer, Failure, Weather, nth
 
 __all__ = ["BareOpenAIChat", "OpenAIChat", "OpenAIResponses"]
 
@@ -38,17 +38,23 @@ class OpenAIChat:
         return Answer(text=completion.choices[0].message.content or "", parsed=completion.choices[0].message.parsed)
 
     def talk(
-        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+        self,
+        models: Sequence[str],
+        texts: Sequence[str],
+        results: Mapping[str, str],
+        *,
+        stream: bool = False,
+        think: bool = False,
     ) -> list[Answer]:
         tools = [{"type": "function", "function": {"name": name, "parameters": form}} for name, form in TOOLS.items()]
-        request: dict[str, Any] = {"model": model, "tools": tools, **({"reasoning_effort": "low"} if think else {})}
+        request: dict[str, Any] = {"tools": tools, **({"reasoning_effort": "low"} if think else {})}
         messages: list[Any] = []
         answers: list[Answer] = []
         for text in texts:
             messages.append({"role": "user", "content": text})
             calls: Any = True
             while calls:
-                answers.append(self._send(stream, messages=messages, **request))
+                answers.append(self._send(stream, model=nth(models, len(answers)), messages=messages, **request))
                 message = self.last.choices[0].message
                 messages.append(self.kept(message))
                 calls = message.tool_calls
@@ -121,10 +127,16 @@ class OpenAIResponses:
         return Answer(text=response.output_text, parsed=response.output_parsed)
 
     def talk(
-        self, model: str, texts: Sequence[str], results: Mapping[str, str], *, stream: bool = False, think: bool = False
+        self,
+        models: Sequence[str],
+        texts: Sequence[str],
+        results: Mapping[str, str],
+        *,
+        stream: bool = False,
+        think: bool = False,
     ) -> list[Answer]:
         tools = [{"type": "function", "name": name, "parameters": form, "strict": True} for name, form in TOOLS.items()]
-        request: dict[str, Any] = {"model": model, "tools": tools}
+        request: dict[str, Any] = {"tools": tools}
         if think:  # stateless, as OpenAI's guide for reasoning models has it
             request |= {"reasoning": {"effort": "low"}, "store": False, "include": ["reasoning.encrypted_content"]}
         items: list[Any] = []
@@ -133,7 +145,7 @@ class OpenAIResponses:
             items.append({"role": "user", "content": text})
             calls: Any = True
             while calls:
-                answers.append(self._send(stream, input=items, **request))
+                answers.append(self._send(stream, model=nth(models, len(answers)), input=items, **request))
                 output = self.last.output
                 items += [item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in output]
                 calls = [item for item in output if item.type == "function_call"]
