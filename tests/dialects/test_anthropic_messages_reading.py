@@ -159,7 +159,6 @@ def test_hosted_calls_and_their_results_are_read() -> None:
     failed = {"type": "web_fetch_tool_result", "tool_use_id": "w", "content": {"error_code": "unavailable"}}
     ran = {"type": "bash_code_execution_tool_result", "tool_use_id": "c", "content": {"stdout": "out"}}
     said = {"type": "mcp_tool_result", "tool_use_id": "m", "is_error": True, "content": ["5"]}
-    source = Citation(kind="url", url="https://x.test", title="T", dialect=NAME, native={"url": "https://x.test"})
     assert parts_of(found, failed, ran, said) == (
         HostedResult(
             call_id="s",

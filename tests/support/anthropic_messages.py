@@ -30,9 +30,13 @@ MODEL = "claude-sonnet-4-5"
 HI = [{"role": "user", "content": "Hi"}]
 
 
+def _encoded(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
 def read(losses: Losses | None = None, **fields: Any) -> ChatRequest:
     """The request of these fields, read."""
-    body = json.dumps({"model": MODEL, "max_tokens": 64, "messages": HI, **fields}).encode()
+    body = _encoded({"model": MODEL, "max_tokens": 64, "messages": HI, **fields})
     outline = ANTHROPIC_MESSAGES.outline(body)
     return ANTHROPIC_MESSAGES.read_request(body, outline, Losses("request") if losses is None else losses)
 
@@ -79,7 +83,7 @@ def message(*content: Any, **fields: Any) -> dict[str, Any]:
 def read_answer(answer: Any, losses: Losses | None = None) -> ChatResponse:
     """A plain answer, read and folded."""
     told = Losses("response") if losses is None else losses
-    return collect(ANTHROPIC_MESSAGES.read_response(json.dumps(answer).encode(), told))
+    return collect(ANTHROPIC_MESSAGES.read_response(_encoded(answer), told))
 
 
 def answered(response: ChatResponse, losses: Losses | None = None) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def stream(*blocks: tuple[Any, Sequence[Any]], reason: str | None = "end_turn", 
 
 def frame(event: Any) -> bytes:
     """One event as it stands in a stream."""
-    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), _encoded(event))
 
 
 def read_stream(data: bytes, losses: Losses | None = None) -> list[Event]:

@@ -52,8 +52,7 @@ def answer_blocks(part: Part, losses: Losses) -> list[Json]:
         case Text():
             return _text(part, losses)
         case Refusal():
-            losses.approximated("refusal")
-            return [{"type": "text", "text": part.text}] if part.text else []
+            return _refusal(part, losses)
         case Thinking():
             return [thinking_block(part.text, part.seal)] if part.text or part.seal is not None else []
         case ToolCall():
@@ -79,6 +78,13 @@ def answer_blocks(part: Part, losses: Losses) -> list[Json]:
             return []
         case _:
             assert_never(part)
+
+
+def _refusal(part: Refusal, losses: Losses) -> list[Json]:
+    if not part.text:
+        return []
+    losses.approximated("refusal")
+    return [{"type": "text", "text": part.text}]
 
 
 def _text(part: Text, losses: Losses) -> list[Json]:

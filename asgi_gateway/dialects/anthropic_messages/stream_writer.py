@@ -134,10 +134,10 @@ class StreamWriter:
 
     def _write(self, event: Event, out: list[bytes]) -> None:
         match event:
-            case TextDelta():
+            case TextDelta() if event.text:
                 self._begin(out)
                 out.append(_TEXT % (self._index, _encode(event.text)))
-            case ThinkingDelta():
+            case ThinkingDelta() if event.text:
                 self._begin(out)
                 self._tell(b"thinking_delta", b"thinking", event.text, out)
             case ToolCallDelta():
@@ -169,7 +169,7 @@ class StreamWriter:
             case LogprobsGiven():
                 self._losses.dropped("logprobs")
             case TextDelta() | ThinkingDelta() | ToolCallDelta() | PartOpened() | PartClosed() | Failed():
-                pass  # those are written above; a failed stream ends as an error
+                pass  # those are written above unless they are empty; a failed stream ends as an error
             case _:
                 assert_never(event)
 
