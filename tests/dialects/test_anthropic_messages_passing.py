@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("anthropic", reason="the vendor's SDK is asked what is valid")
+
 from asgi_gateway.canonical import (
     ChatRequest,
     Extra,
