@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmarks.gateway_files import write_gateway_file
 from benchmarks.machine import Cores
+from benchmarks.payloads import PATH, REQUEST
 from benchmarks.processes import BenchmarkError, free_port, running
 from benchmarks.rounds import STARTING, Target, bench, check_answer
 from benchmarks.settings import QUICK
@@ -22,9 +23,9 @@ def profile(cores: Cores, storage: str, seconds: float) -> str:
         with running(argv, core=cores.contender, log=folder / "served") as program:
             program.wait_until_answering(port, STARTING)
             check_answer(Target(port, {}, program))
-            script = write_script(folder / "request.lua", {})
+            script = write_script(folder / "request.lua", REQUEST, {})
             before = thread_seconds(program.process.pid)
-            load = generate(script, port, core=cores.load, connections=64, seconds=seconds)
+            load = generate(script, port, PATH, core=cores.load, connections=64, seconds=seconds)
             after = thread_seconds(program.process.pid)
         if not report.exists():
             raise BenchmarkError(f"the profiled server left no report: {program.last_words()}")

@@ -64,3 +64,12 @@ def test_the_conversion_between_each_two_dialects_is_measured(root: Path) -> Non
     assert ran.returncode == 0, ran.stdout + ran.stderr
     for dialect in CHAT_DIALECTS:
         assert f"| {dialect} |" in ran.stdout
+
+
+def test_the_governed_stack_is_profiled(root: Path, require_service: Callable[[str], Path]) -> None:
+    """The report names the functions of a request."""
+    require_service("nginx")
+    require_service("wrk")
+    ran = run(root, "profile", "--seconds", "1")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "requests/s under the profiler" in ran.stdout
