@@ -71,8 +71,8 @@ def test_the_written_tables_are_the_codes(source: str) -> None:
     """The module's docstring and the reference have the same numbers."""
     page = Path(__file__).parents[2] / source
     text = str(reasoning.__doc__) if source == "docstring" else page.read_text(encoding="utf-8")
-    efforts = re.search(r"\| effort \|(.+)\|", text)
-    budgets = re.search(r"\| budget[a-z ]* \|(.+)\|", text)
+    efforts = re.search(r"^\| effort \|(.+)\|$", text, re.MULTILINE)
+    budgets = re.search(r"^\| budget(?: in tokens)? \|(.+)\|$", text, re.MULTILINE)
     assert efforts is not None
     assert budgets is not None
     names = [name.strip() for name in efforts[1].split("|")]
