@@ -466,6 +466,14 @@ def test_odd_events_are_noted_or_skipped() -> None:
     assert {"dropped:odd_event", "dropped:content[].odd_delta", "dropped:content[].text_delta"} <= noted(losses)
 
 
+def test_a_block_without_a_type_is_noted() -> None:
+    """Nothing can be made of it, plain or streamed."""
+    for read in (lambda losses: read_answer(message({}), losses), lambda losses: read_stream(stream(({}, [])), losses)):
+        losses = Losses("response")
+        read(losses)
+        assert noted(losses) == {"dropped:content[]"}
+
+
 def test_a_hosted_calls_input_that_is_no_json_is_noted() -> None:
     """The call stays as it began."""
     losses = Losses("response")

@@ -102,8 +102,10 @@ def _parts(content: list[Json], body: bytes, losses: Losses) -> list[Part]:
                 note_caller(block, losses)
                 arguments = bytes(inputs[place].input).decode() if block.get("input") else "{}"
                 parts.append(ToolCall(id=_text(block, "id"), name=_text(block, "name"), arguments=arguments))
-            case _:
+            case str():
                 parts.append(given_part(block))
+            case _:
+                losses.dropped("content[]")
     for place, part in enumerate(parts):
         if isinstance(part, ToolCall) and part.id in seals:
             parts[place] = msgspec.structs.replace(part, seal=seals.pop(part.id))

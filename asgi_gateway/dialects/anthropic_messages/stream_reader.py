@@ -65,7 +65,7 @@ PARTS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 class _Block:
     """A block that is open. `opened`: its part is; thinking waits for something that is its own."""
 
-    __slots__ = ("arguments", "index", "kind", "opened", "sealed", "start")
+    __slots__ = ("arguments", "index", "kind", "opened", "sealed", "start", "told")
 
     def __init__(self, kind: str, start: Json) -> None:
         self.index = -1
@@ -74,6 +74,8 @@ class _Block:
         self.opened = False
         self.sealed = False
         """It held a call's seal."""
+        self.told = False
+        """Some of a call's arguments came."""
         self.arguments: list[str] = []
 
 
@@ -199,7 +201,7 @@ class StreamReader:
 
     def _open(self, payload: Json, events: list[Event]) -> None:
         start = payload.get("content_block")
-        if not isinstance(start, dict) or self._stopped:
+        if not isinstance(start, dict) or not _text(start, "type") or self._stopped:
             self._losses.dropped("content[]")
             return
         self._start({}, events)
@@ -234,6 +236,7 @@ class StreamReader:
         if id in self._seals:
             events.append(SignatureDelta(block.index, self._seals.pop(id)))
         if isinstance(given := start.get("input"), dict) and given:
+            block.told = True
             events.append(ToolCallDelta(block.index, msgspec.json.encode(given).decode()))
 
     def _think(self, block: _Block, text: str, events: list[Event]) -> None:
@@ -260,6 +263,7 @@ class StreamReader:
                     events.append(TextDelta(block.index, delta.text))
             case "input_json_delta", "tool_use":
                 if delta.partial_json:
+                    block.told = True
                     events.append(ToolCallDelta(block.index, delta.partial_json))
             case "thinking_delta", "thinking":
                 if delta.thinking:
@@ -282,6 +286,8 @@ class StreamReader:
         if block.kind in PARTS:
             if not block.opened and not block.sealed:
                 self._open_part(block, PartOpened(self._next, "thinking"), events)
+            if block.kind == "tool_use" and not block.told:  # as a plain answer has it
+                events.append(ToolCallDelta(block.index, "{}"))
             if block.opened:
                 events.append(PartClosed(block.index))
             return
