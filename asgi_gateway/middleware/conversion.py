@@ -231,6 +231,8 @@ def _without_foreign_seals(dialect: ChatDialect, body: bytes, exchange: Exchange
     losses = Losses("request")
     request = dialect.read_request(body, exchange.outline, losses)
     written = dialect.write_request(msgspec.structs.replace(request, model=route.upstream_model), losses)
+    if route.channel.conversion == "strict":
+        _refuse_losses(losses)
     exchange.losses = losses.noted()
     return written
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_gateway.backends.memory.cache import MemoryCache
-from asgi_gateway.canonical import Loss, Reasoning
+from asgi_gateway.canonical import Loss, Reasoning, Seal, wrap
 from asgi_gateway.errors import MalformedUpstream, ServiceUnavailable
 from asgi_gateway.exchange import Body, Caller, Exchange, Route
 from asgi_gateway.middleware import ErrorMiddleware, FormatConversionMiddleware
@@ -301,3 +301,30 @@ async def test_an_empty_done_is_no_answer() -> None:
     """A stream that says nothing is malformed in every dialect."""
     seen, _ = await through(Upstream(DONE, content_type=SSE), messages(), to("openai_chat"), path="/v1/messages")
     assert seen.status == 502
+
+
+async def test_seals_of_another_maker_are_left_out_of_a_body_that_passes_through() -> None:
+    """Its upstream would take them for its own; the model's name and the channel's overrides hold all the same."""
+    seal = wrap(Seal(maker="google", kind="signature", data="c2ln"))
+    said = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "why", "signature": seal}, *_text("So.")]},
+        {"role": "user", "content": "And?"},
+    ]
+    inner = Upstream(json.dumps(THOUGHT).encode())
+    way = channel(id=1, param_override={"top_k": 3})
+    route = to("anthropic_messages", way, model="claude-sonnet-4-5")
+    seen, exchange = await through(inner, messages(messages=said), route, path="/v1/messages")
+    assert seen.status == 200
+    (sent,) = inner.bodies
+    assert (sent["model"], sent["top_k"]) == ("claude-sonnet-4-5", 3)
+    assert "why" not in json.dumps(sent)
+    assert Loss("dropped", "request", "messages[].content[].thinking") in exchange.losses
+    assert "dropped" in (seen.header("x-gateway-conversion") or "")
+    strict = to("anthropic_messages", channel(id=1, conversion="strict"), model="claude-sonnet-4-5")
+    seen, _ = await through(Upstream(), messages(messages=said), strict, path="/v1/messages")
+    assert seen.status == 400
+
+
+def _text(text: str) -> list[Any]:
+    return [{"type": "text", "text": text}]
