@@ -1,4 +1,4 @@
-"""What only plain answers of Anthropic's Messages have, and what a table of parts becomes in them."""
+"""What a table of parts becomes in answers of Anthropic's Messages, and what only plain ones have."""
 
 import json
 from typing import Any
@@ -17,21 +17,39 @@ from asgi_gateway.canonical import (
     Losses,
     Media,
     Native,
+    PartClosed,
+    PartGiven,
+    PartOpened,
     PlainText,
+    Refusal,
     Remote,
     Seal,
+    SignatureDelta,
     Started,
     Stopped,
     Text,
+    TextDelta,
     Thinking,
     ToolCall,
     ToolResult,
     Usage,
+    UsageReported,
+    collect,
 )
 from asgi_gateway.canonical.parts import Part
 from asgi_gateway.dialects.anthropic_messages import ANTHROPIC_MESSAGES
-from support.anthropic_messages import MODEL, answered, message, noted, read_answer
-from support.strict import check_response
+from support.anthropic_messages import (
+    MODEL,
+    answered,
+    context,
+    events_of,
+    message,
+    noted,
+    read_answer,
+    read_stream,
+    streamed,
+)
+from support.strict import check_response, check_stream
 
 NAME = "anthropic_messages"
 OWN = Seal(maker="anthropic", kind="signature", data="sig")
@@ -245,3 +263,62 @@ def test_what_has_no_place_is_noted(part: Part, text: str | None, noting: str) -
     losses = Losses("response")
     assert content(part, losses=losses) == ([] if text is None else [{"type": "text", "text": text}])
     assert noted(losses) == {noting}
+
+
+def begun(wire: bytes) -> Any:
+    """The usage that a stream's beginning tells."""
+    return events_of(wire)[0]["message"]["usage"]
+
+
+def test_a_stream_begins_with_the_usage_that_is_known_by_then() -> None:
+    """Clients show it at once; what comes later stands at the end."""
+    known = [Started("msg_1", MODEL), UsageReported(Usage(input=9, cache_read=4, output=1)), PartOpened(0, "text")]
+    wire = streamed([*known, TextDelta(0, "Hi"), PartClosed(0), Stopped("stop")])
+    assert (begun(wire)["input_tokens"], begun(wire)["cache_read_input_tokens"]) == (9, 4)
+    late = streamed([Started("msg_1", MODEL), Stopped("stop"), UsageReported(Usage(input=9, output=1))])
+    check_stream(NAME, late)
+    writer = ANTHROPIC_MESSAGES.writer(context())
+    first = writer.write([Started("msg_1", MODEL)])
+    assert begun(first)["input_tokens"] == 0
+    writer.write([UsageReported(Usage(input=9, cache_write_1h=5, output=1)), Stopped("stop")])
+    told = events_of(writer.finish())[0]["usage"]
+    assert (told["input_tokens"], told["cache_creation_input_tokens"]) == (9, 5)
+
+
+def test_how_long_a_cache_stays_is_not_told_at_the_end_of_a_stream() -> None:
+    """`message_delta` has the sum alone: noted."""
+    losses = Losses("response")
+    wire = streamed([Started(), Stopped("stop"), UsageReported(Usage(cache_write_1h=5))], losses)
+    assert noted(losses) == {"approximated:usage.cache_creation"}
+    check_stream(NAME, wire)
+
+
+@pytest.mark.parametrize(
+    ("part", "kinds"),
+    [
+        (Text("Hi"), ["text"]),
+        (Refusal("No."), ["text"]),
+        (Thinking("Hm", OWN), ["thinking"]),
+        (Thinking("", HIDDEN), ["redacted_thinking"]),
+        (ToolCall(id="a", name="f", arguments="{}", seal=GOOGLES), ["thinking", "tool_use"]),
+        (Text(""), []),
+    ],
+)
+def test_a_part_that_comes_whole_is_streamed_like_any_other(part: Part, kinds: list[str]) -> None:
+    """Readers need not open what they have whole."""
+    wire = streamed([Started("msg_1", MODEL), PartGiven(0, part), Stopped("stop"), UsageReported(Usage())])
+    check_stream(NAME, wire)
+    told = events_of(wire)
+    assert [event["content_block"]["type"] for event in told if event["type"] == "content_block_start"] == kinds
+    back = Text(part.text) if isinstance(part, Refusal) else part
+    assert collect(read_stream(wire)).choices[0].parts == ((back,) if kinds else ())
+
+
+def test_what_belongs_to_no_block_is_not_written() -> None:
+    """A writer bears arguments and seals of nothing."""
+    losses = Losses("response")
+    wire = streamed(
+        [Started(), PartOpened(0, "text"), SignatureDelta(0, GOOGLES), PartClosed(0), Stopped("stop")], losses
+    )
+    assert noted(losses) == {"dropped:signature", "invented:usage"}
+    check_stream(NAME, wire)

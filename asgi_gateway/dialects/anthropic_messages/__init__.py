@@ -7,8 +7,11 @@ What the format cannot express, and the rule for it:
 | no `max_tokens` | invented: what the model's generation gives at least (`models.py`) |
 | effort, budget outside of what a model takes | approximated: the next that it takes (`thinking.py`) |
 | sampling that a thinking or a newer model refuses | dropped |
-| a forced tool while thinking | approximated: the model chooses; thinking that an effort asked for gives way |
-| any JSON object as the answer | approximated: an instruction |
+| a forced tool where a model does not take it while thinking | thinking is dropped |
+| a forced tool that a model never takes | approximated: the model chooses |
+| a budget in a turn of calls that began without thinking | dropped: Anthropic refuses it there |
+| any JSON object as the answer; a schema, to a model without | approximated: an instruction |
+| schemas of answers and strict tools, beyond what Anthropic knows | approximated: bounds in words (`schemas.py`) |
 | free-text tools | approximated: a function with one string `input` |
 | arguments that are no JSON object | approximated: `{"arguments": …}` |
 | allowed tools | approximated: the others are left out |
@@ -16,14 +19,22 @@ What the format cannot express, and the rule for it:
 | sounds, films, pictures of other types, several answers, stored caches, output other than text | refused |
 | thinking of another maker, or unsigned | dropped: Anthropic takes its own signatures alone |
 | hosted calls and results of other dialects | dropped; citations of public addresses approximated |
-| system text between turns | approximated: a user's words |
+| system text between turns, where model or place forbid it | approximated: a user's words (`message_writer.py`) |
+| a picture or a sound in an assistant's turn | dropped; its transcript stays |
+| a conversation with calls, but without tools | invented: tools of the names that were called, none of which may be |
+| white space at the end of an answer to be continued, blank texts, blank stop sequences | left out; the first and \
+the last are noted |
 | an assistant's turn in front of all | invented: a user's message before it |
-| ids of calls with other characters | mapped, always alike |
+| ids of calls with other characters | a digest of them, always the same |
 | seed, penalties, min_p, logit_bias, logprobs, verbosity, store, cache keys, metadata but the user | dropped |
+
+Blocks that only Anthropic knows are essential, and refused by others, but for those that name tools which elsewhere are
+there from the beginning (`tool_reference`, `tool_addition`, …). A caller's own search results become documents.
 
 In answers a seal of another maker travels wrapped in `signature` or `data`; a call's own in an empty thinking block in
 front of it. A picture becomes a picture in Markdown, a spoken answer its transcript, a refusal a text with the reason
-`refusal`. Of several answers the first alone has a place.
+`refusal`. Of several answers the first alone has a place. A message with calls has stopped for them, one without them
+has not: the reason is changed where it does not fit, and that is noted. Usage that is not known is zero, and noted.
 
 ```python
 from asgi_gateway.canonical import Losses
