@@ -23,7 +23,7 @@ from asgi_gateway.canonical import (
     wanted,
 )
 from asgi_gateway.canonical.parts import Part
-from asgi_gateway.dialects import CHAT_DIALECTS
+from asgi_gateway.dialects import CHAT_DIALECTS, TOKEN_COUNTS
 from asgi_gateway.dialects.contract import NOWHERE, AnswerContext, Target
 from asgi_gateway.errors import UpstreamError
 from support.conversion import read_plain, read_request, read_stream
@@ -192,8 +192,6 @@ def _signed_calls(caller: str, upstream: str) -> Side:
 
 def _count_tokens(caller: str, upstream: str) -> Side:
     """Counting is asked of an upstream that counts, else estimated; never by a generation."""
-    from asgi_gateway.dialects import TOKEN_COUNTS
-
     counts = {counting.chat.name: counting for counting in TOKEN_COUNTS.values()}
     source, target = counts.get(caller), counts.get(upstream)
     if source is None:
