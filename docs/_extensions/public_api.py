@@ -54,7 +54,7 @@ def _describe_module(module: ModuleType, elsewhere: set[str]) -> Iterator[str]:
     yield from (_docstring(module), "", f":::{{py:currentmodule}} {module.__name__}", ":::", "")
     for name in names:
         value = getattr(module, name)
-        if (home := getattr(value, "__module__", "")) in elsewhere:
+        if home := _home(getattr(value, "__module__", ""), name, elsewhere):
             yield from (f"`{name}` is {{py:obj}}`{home}.{name}`.", "")
         elif inspect.isclass(value):
             yield from _directive("class", name, _signature(value), _class_lines(value))
@@ -63,6 +63,15 @@ def _describe_module(module: ModuleType, elsewhere: set[str]) -> Iterator[str]:
         else:
             comment = _attribute_docs(module.__name__).get(("", name), "")
             yield from _directive("data", name, "", iter([_value(value), "", comment]))
+
+
+def _home(defined: str, name: str, elsewhere: set[str]) -> str:
+    """The module described `elsewhere` in which a name is defined, or whose package exports it; "" for none."""
+    for module in sorted(elsewhere, key=len, reverse=True):
+        inside = defined.startswith(f"{module}.") and name in import_module(module).__all__
+        if defined == module or inside:
+            return module
+    return ""
 
 
 def _class_lines(cls: type) -> Iterator[str]:
