@@ -66,7 +66,7 @@ def answer_blocks(part: Part, losses: Losses) -> list[Json]:
         case HostedCall() | HostedResult():
             if part.dialect == NAME and isinstance(part.native, dict):
                 return [part.native]
-            losses.dropped(f"content[{part.tool}]")
+            losses.dropped(part.tool)
             return []
         case Native():
             if part.dialect == NAME and isinstance(part.value, dict):
@@ -74,7 +74,7 @@ def answer_blocks(part: Part, losses: Losses) -> list[Json]:
             losses.dropped(part.field)
             return []
         case ToolResult():
-            losses.dropped("content[tool_result]")
+            losses.dropped("tool_result")
             return []
         case _:
             assert_never(part)
@@ -111,7 +111,7 @@ def _media(media: Media, losses: Losses) -> list[Json]:
     elif isinstance(source, Remote):
         url = source.url
     if media.kind != "image" or not url:
-        losses.dropped(f"content[{media.kind}]")
+        losses.dropped(media.kind)
         return []
-    losses.approximated("content[image]")
+    losses.approximated("image")
     return [{"type": "text", "text": f"![image]({url})"}]

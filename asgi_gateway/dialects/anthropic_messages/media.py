@@ -1,6 +1,7 @@
 """Images and documents: their sources, and back."""
 
 from base64 import b64decode
+from typing import assert_never
 
 from asgi_gateway.canonical import CacheMark, Inline, Losses, Media, PlainText, Remote, Stored
 from asgi_gateway.dialects.anthropic_messages.leftovers import note_unread
@@ -129,6 +130,8 @@ def _source(media: Media) -> Json:
             return {"type": "file", "file_id": source.id}
         case PlainText():
             return {"type": "text", "media_type": "text/plain", "data": source.text}
+        case _:
+            assert_never(source)
 
 
 def _text(data: str) -> str:
