@@ -137,7 +137,15 @@ class Crossing:
         exchange.losses = (*self._request_losses.noted(), *self._losses.noted())
         exchange.usage = self._usage
         if self._usage is None:
-            exchange.output_estimate = -(-self._characters // 4)
+            exchange.output_estimate = -(-self._characters // 4) or self._plain_estimate()
+
+    def _plain_estimate(self) -> int:
+        """Output tokens in what came of a plain answer that was never whole, so never read."""
+        if not self._plain:
+            return 0
+        tap = self._source.tap(self._outline, stream=False)
+        tap.feed(bytes(self._plain))
+        return tap.output_estimate
 
     async def _body(self, data: bytes, *, last: bool) -> None:
         if self._reader is None:

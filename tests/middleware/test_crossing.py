@@ -9,7 +9,7 @@ import pytest
 
 from asgi_gateway.backends.memory.cache import MemoryCache
 from asgi_gateway.canonical import Loss, Reasoning, Seal, wrap
-from asgi_gateway.errors import MalformedUpstream, ServiceUnavailable
+from asgi_gateway.errors import CallerLeft, MalformedUpstream, ServiceUnavailable
 from asgi_gateway.exchange import Body, Caller, Exchange, Route
 from asgi_gateway.middleware import ErrorMiddleware, FormatConversionMiddleware
 from asgi_gateway.storage.records import Channel, Outcome, Usage, User
@@ -173,6 +173,25 @@ async def test_a_stream_for_a_plain_answer_that_fails_was_not_released() -> None
     inner = Upstream(chunk("Hel"), content_type=SSE, fail=MalformedUpstream("cut"))
     seen, exchange = await through(inner, messages(), to("openai_chat"), path="/v1/messages")
     assert (seen.status, exchange.outcome) == (502, Outcome.UPSTREAM_FAILED)
+
+
+async def test_a_plain_answer_that_broke_off_is_counted_by_what_came() -> None:
+    """The caller left, for instance: what the upstream wrote until then is charged."""
+    half = json.dumps(completion("x" * 400)).encode()[:-150]
+    inner = Upstream(half, fail=CallerLeft())
+    scope, exchange = begun(
+        http_scope(path="/v1/messages"), body=Body(messages()), route=to("openai_chat"), caller=ALICE
+    )
+    exchange.outline = exchange.dialect.outline(messages())
+    with pytest.raises(CallerLeft):
+        await FormatConversionMiddleware(inner)(scope, nothing, nothing)
+    assert exchange.usage is None
+    assert exchange.output_estimate > 50
+
+
+async def nothing(*_: Any) -> Any:
+    """Neither a message nor anybody to send one to."""
+    raise AssertionError
 
 
 async def test_pings_pass() -> None:
