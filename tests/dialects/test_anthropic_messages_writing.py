@@ -369,7 +369,6 @@ def test_tools_are_written() -> None:
             "type": "web_search_20250305",
             "name": "web_search",
             "allowed_domains": ["a.test"],
-            "blocked_domains": ["b.test"],
             "user_location": {"type": "approximate", "city": "Oslo"},
             "max_uses": 2,
         },
@@ -377,10 +376,48 @@ def test_tools_are_written() -> None:
         {"type": "code_execution_20250825", "name": "code_execution"},
         {"type": "memory_20250818", "name": "memory"},
     ]
-    assert noted(losses) == {"dropped:tools[].response", "approximated:tools[].custom"}
+    assert noted(losses) == {
+        "dropped:tools[].response",
+        "approximated:tools[].custom",
+        "dropped:tools[].blocked_domains",  # both at once are refused
+    }
     with pytest.raises(InvalidRequest) as refused:
         asked(tools=(HostedTool(kind="maps", dialect="google_generate", native={}),))
     assert (refused.value.param, refused.value.code) == ("tools", "unsupported_tool")
+
+
+def test_what_a_hosted_tool_of_others_has_beyond_is_noted() -> None:
+    """Options that Anthropic's like of it does not have."""
+    losses = Losses("request")
+    native = {"type": "web_search", "search_context_size": "high"}
+    search = HostedTool(kind="web_search", dialect="openai_responses", native=native, blocked_domains=("b.test",))
+    assert asked(losses, tools=(search,))["tools"] == [
+        {"type": "web_search_20250305", "name": "web_search", "blocked_domains": ["b.test"]}
+    ]
+    assert noted(losses) == {"approximated:tools[].web_search"}
+
+
+def test_the_input_of_a_tool_is_an_object() -> None:
+    """Another type is refused."""
+    losses = Losses("request")
+    tool = FunctionTool(name="f", parameters={"type": ["object", "null"], "properties": {}})
+    assert asked(losses, tools=(tool,))["tools"][0]["input_schema"] == {"type": "object", "properties": {}}
+    assert noted(losses) == {"approximated:tools[].input_schema"}
+
+
+def test_a_turn_that_cannot_go_on_thinking_keeps_its_sampling() -> None:
+    """Nothing is taken out for the sake of thinking that is not asked for."""
+    losses = Losses("request")
+    turns = (
+        USER,
+        Turn("assistant", (ToolCall(id="x", name="f"),)),
+        Turn("tool", (ToolResult(call_id="x", parts=(Text("e"),)),)),
+    )
+    sampling = Sampling(max_output=4000, temperature=0.5, top_k=3)
+    tools = (FunctionTool(name="f"),)
+    body = asked(losses, turns=turns, reasoning=Reasoning(budget=2000), sampling=sampling, tools=tools)
+    assert (body["temperature"], body["top_k"], body["max_tokens"]) == (0.5, 3, 4000)
+    assert noted(losses) == {"dropped:reasoning"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from asgi_gateway.canonical import ChatRequest, Losses, OutputFormat, ToolCall
+from asgi_gateway.canonical import ChatRequest, Losses, OutputFormat, Reasoning, ToolCall
 from asgi_gateway.dialects.anthropic_messages.message_writer import may_go_on_thinking, write_messages, write_system
 from asgi_gateway.dialects.anthropic_messages.models import Traits, traits_of
 from asgi_gateway.dialects.anthropic_messages.names import NAME, Json
@@ -24,18 +24,16 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     _drop(request, losses)
     extras = dict(request.own_extras(NAME, losses))
     traits = traits_of(request.model)
-    asked = write_reasoning(request.reasoning, traits, request.sampling, forced=is_forced(request), losses=losses)
-    body: Json = {"model": request.model, "max_tokens": asked.max_output}
     system = write_system(request, losses, schemas=traits.schemas)
+    messages = write_messages(request, losses, system=traits.system)
+    asked = _asked(request, traits, messages, losses)
+    body: Json = {"model": request.model, "max_tokens": asked.max_output}
     if system:
         body["system"] = system
-    messages = body["messages"] = write_messages(request, losses, system=traits.system)
+    body["messages"] = messages
     _write_tools(request, traits, body, losses)
     if asked.thinking is not None:
         body["thinking"] = asked.thinking
-    if asked.thinking is not None and "budget_tokens" in asked.thinking and not may_go_on_thinking(messages):
-        losses.dropped("reasoning")
-        body["thinking"] = {"type": "disabled"}
     if asked.effort:
         body["output_config"] = {"effort": asked.effort}
     _write_sampling(asked, body, losses)
@@ -52,6 +50,17 @@ def write_request(request: ChatRequest, losses: Losses) -> bytes:
     for name, value in extras.items():
         body[name] = {**body.get(name, {}), **value} if name == "output_config" else value
     return _encoder.encode(body)
+
+
+def _asked(request: ChatRequest, traits: Traits, messages: list[Json], losses: Losses) -> Asked:
+    """How to think, and what goes with it. A turn that waits for results cannot begin to think with a budget."""
+    reasoning, forced = request.reasoning, is_forced(request)
+    if traits.budgets and reasoning is not None and not may_go_on_thinking(messages):
+        tried = write_reasoning(reasoning, traits, request.sampling, forced=forced, losses=Losses("request"))
+        if tried.thinking is not None and "budget_tokens" in tried.thinking:
+            losses.dropped("reasoning")
+            reasoning = Reasoning(enabled=False)
+    return write_reasoning(reasoning, traits, request.sampling, forced=forced, losses=losses)
 
 
 def _refuse(request: ChatRequest) -> None:

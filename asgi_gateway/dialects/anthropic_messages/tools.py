@@ -37,6 +37,11 @@ WRITTEN: Mapping[str, tuple[str, str]] = {
 }
 """Type and name of the tools that Anthropic runs and others have, too."""
 
+NEUTRAL = frozenset(
+    {"type", "name", "filters", "allowed_domains", "blocked_domains", "user_location", "max_uses", "cache_control"}
+)
+"""Members of a tool of another's that are carried, or say nothing."""
+
 
 def read_tool(tool: Node, losses: Losses) -> Tool:
     """One tool: a function of the caller's, or one that Anthropic defines, by its type."""
@@ -113,7 +118,7 @@ def _write_tool(tool: Tool, traits: Traits, losses: Losses) -> Json:
                 block["description"] = tool.description
             return {**block, "input_schema": FREE_TEXT}
         case HostedTool():
-            return _write_hosted(tool)
+            return _write_hosted(tool, losses)
         case _:
             assert_never(tool)
 
@@ -123,7 +128,11 @@ def _write_function(tool: FunctionTool, traits: Traits, losses: Losses) -> Json:
     if tool.description:
         block["description"] = tool.description
     schema = dict(tool.parameters) if tool.parameters else NO_PARAMETERS
-    schema = schema if "type" in schema else {"type": "object", **schema}
+    if "type" not in schema:
+        schema = {"type": "object", **schema}
+    elif schema["type"] != "object":  # the input of a tool is an object
+        losses.approximated("tools[].input_schema")
+        schema = {**schema, "type": "object"}
     if tool.strict and not traits.schemas:
         losses.dropped("tools[].strict")
     elif tool.strict is not None and traits.schemas:
@@ -138,7 +147,7 @@ def _write_function(tool: FunctionTool, traits: Traits, losses: Losses) -> Json:
     return write_cache(block, tool.cache)
 
 
-def _write_hosted(tool: HostedTool) -> Json:
+def _write_hosted(tool: HostedTool, losses: Losses) -> Json:
     if tool.dialect == NAME and isinstance(tool.native, dict):
         return tool.native
     if tool.kind not in WRITTEN:
@@ -147,13 +156,17 @@ def _write_hosted(tool: HostedTool) -> Json:
             param="tools",
             code="unsupported_tool",
         )
+    if isinstance(tool.native, dict) and any(value for name, value in tool.native.items() if name not in NEUTRAL):
+        losses.approximated(f"tools[].{tool.kind}")
     kind, name = WRITTEN[tool.kind]
     block: Json = {"type": kind, "name": name}
     if tool.kind == "code_execution":
         return block
     if tool.allowed_domains:
         block["allowed_domains"] = list(tool.allowed_domains)
-    if tool.blocked_domains:
+    if tool.allowed_domains and tool.blocked_domains:  # both at once are refused
+        losses.dropped("tools[].blocked_domains")
+    elif tool.blocked_domains:
         block["blocked_domains"] = list(tool.blocked_domains)
     if tool.location and tool.kind == "web_search":
         block["user_location"] = {"type": "approximate", **tool.location}
