@@ -101,7 +101,7 @@ def test_importing_the_toolkit_is_cheap() -> None:
         "uvicorn",
     }
     assert sorted(heavy & {name.partition(".")[0] for name in loaded}) == []
-    assert len(loaded) < 500
+    assert len(loaded) < 650  # some 150 of them are the dialects', which are small and import nothing else
 
 
 def test_dependencies_are_what_is_imported() -> None:
