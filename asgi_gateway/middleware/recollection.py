@@ -27,8 +27,12 @@ def prefix_of(exchange: Exchange) -> str:
 
 
 async def kept_records(cache: Cache, prefix: str, ids: Sequence[str]) -> dict[str, Keepsake]:
-    """What the ids of ours in a conversation stand for, as far as it is still known."""
-    found = await cache.get([prefix + id for id in ids])
+    """What the ids of ours in a conversation stand for, as far as it is still known, and can be reached."""
+    try:
+        found = await cache.get([prefix + id for id in ids])
+    except ServiceUnavailable as reason:
+        logger.warning("seals of thinking could not be looked up: %s", reason)
+        return {}
     return {id: Keepsake.unpack(found[prefix + id]) for id in ids if prefix + id in found}
 
 

@@ -289,6 +289,22 @@ async def test_an_answer_is_good_though_its_seals_were_not_kept(caplog: pytest.L
     assert "were not kept" in caplog.text
 
 
+async def test_a_conversation_goes_on_though_its_seals_cannot_be_looked_up(caplog: pytest.LogCaptureFixture) -> None:
+    """The thinking is left out, and the loss told."""
+
+    class Away(MemoryCache):
+        async def get(self, keys: Sequence[str]) -> Any:
+            raise ServiceUnavailable("the database is away")
+
+    route = to("anthropic_messages", model="claude-sonnet-4-5")
+    inner = Upstream(json.dumps(THOUGHT).encode())
+    body = chat(messages=turn("agw_0123456789abcdef0123"))
+    seen, exchange = await through(inner, body, route, cache=Away(lambda: 0.0))
+    assert seen.status == 200
+    assert Loss("dropped", "request", "thinking") in exchange.losses
+    assert "could not be looked up" in caplog.text
+
+
 async def test_thinking_is_shown_in_the_content_where_the_channel_says_so() -> None:
     """In the same dialect and across dialects; and tags become thinking again."""
     shown = channel(id=1, thinking_to_content=True)
