@@ -31,7 +31,8 @@ LEGEND = """\
 One table for each dialect of the caller; the columns are the upstream's.
 
 - *yes*: it comes through as it was asked or said.
-- *near*: a written rule puts something near it in its place, and the conversion says so; but for kinds of usage and reasons to stop, of which several share one word there.
+- *near*: a written rule puts something near it in its place, and the conversion says so;
+  but for kinds of usage and reasons to stop, of which several share one word there.
 - *no*: the upstream's dialect (or, for answers, the caller's) has no place for it; the conversion says so.
 - *refused*: without it the request would mean something else; the error names the field.
 - "-": the caller's dialect cannot ask for it, or the upstream's cannot say it.
