@@ -26,7 +26,7 @@ from asgi_gateway.canonical import (
     wanted,
 )
 from asgi_gateway.canonical.seals import PREFIX
-from asgi_gateway.dialects import CHAT_DIALECTS
+from asgi_gateway.dialects import CHAT_DIALECTS, TOKEN_COUNTS
 from asgi_gateway.dialects.contract import ChatDialect, Operation, ResponseTap
 from asgi_gateway.dialects.openai_responses import OPENAI_RESPONSES
 from asgi_gateway.dialects.sse import is_event_stream
@@ -82,7 +82,7 @@ class FormatConversionMiddleware:
             return
         route, dialect = exchange.route, exchange.dialect
         assert route is not None and exchange.body is not None  # `compose` checked that somebody writes them
-        if exchange.operation is Operation.TOKEN_COUNT and route.dialect != dialect.name:
+        if exchange.operation is Operation.TOKEN_COUNT and dialect.name in TOKEN_COUNTS:
             await count_tokens(self.app, exchange, scope, receive, send)
             return
         changed = route.channel.thinking_to_content or route.channel.content_to_thinking

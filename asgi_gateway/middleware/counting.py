@@ -1,7 +1,8 @@
-"""Requests that only count tokens, where the channel's upstream does not count as the caller asks.
+"""Requests that only count tokens.
 
-One that counts in another vendor's way is asked in that; one that does not count at all is not asked: the number is an
-estimate by a stated rule (`asgi_gateway.canonical.estimate`), and says so. No generation is ever begun.
+An upstream that counts is asked: as the caller asked, or in another vendor's way. One that does not, whether its
+provider says so or it answers that there is no such thing, is not asked for anything else: the number is an estimate
+by a stated rule (`asgi_gateway.canonical.estimate`), and says so. No generation is ever begun.
 """
 
 import msgspec
@@ -9,12 +10,16 @@ import msgspec
 from asgi_gateway.canonical import Losses, estimate_tokens
 from asgi_gateway.dialects import TOKEN_COUNTS
 from asgi_gateway.dialects.token_counts import TokenCountDialect
-from asgi_gateway.exchange import Exchange, Route
+from asgi_gateway.errors import UpstreamError
+from asgi_gateway.exchange import Exchange
 from asgi_gateway.middleware.body import replay
 from asgi_gateway.storage.records import Outcome, Usage
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["count_tokens"]
+
+NOT_OFFERED = frozenset({404, 405, 501})
+"""Statuses of an upstream that has no such request: many servers share a vendor's format, and have a part of it."""
 
 
 async def count_tokens(app: ASGIApp, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
@@ -23,32 +28,47 @@ async def count_tokens(app: ASGIApp, exchange: Exchange, scope: Scope, receive: 
     assert route is not None and exchange.body is not None and exchange.outline is not None
     source = TOKEN_COUNTS[exchange.dialect.name]
     losses = Losses("request")
-    request = source.read_request(await exchange.body.bytes(), exchange.outline, losses)
+    body = await exchange.body.bytes()
+    request = source.read_request(body, exchange.outline, losses)
     request = msgspec.structs.replace(request, model=route.upstream_model)
     exchange.usage = Usage()
+    answer: bytes | None = None
     target = TOKEN_COUNTS.get(route.dialect)
-    if target is None:
-        number = estimate_tokens(request)
-        losses.approximated("token_count")
-        exchange.outcome = Outcome.COMPLETED  # the relay, which says so otherwise, is not asked
-    else:
+    if target is source:
+        losses = Losses("request")  # what was not understood goes along
+        if route.upstream_model != exchange.outline.model:
+            body = source.rewrite(body, model=route.upstream_model)
+        exchange.upstream_headers = tuple(pair for pair in scope["headers"] if pair[0] in source.forwarded)
+        answer = await _asked(app, source, scope, replay(body, receive))
+    elif target is not None:
         body = target.write_request(request, losses)
         exchange.upstream_headers = target.chat.request_headers(request)
-        number = await _asked(app, target, route, scope, replay(body, receive))
+        given = await _asked(app, target, scope, replay(body, receive))
+        answer = None if given is None else source.write_count(target.read_count(given))
+    if answer is None:
+        answer = source.write_count(estimate_tokens(request))
+        losses.approximated("token_count")
+        exchange.outcome = Outcome.COMPLETED  # the relay, which says so otherwise, had nothing to count
     exchange.losses = losses.noted()
-    await _answer(send, source.write_count(number), losses)
+    await _answer(send, answer, losses)
 
 
-async def _asked(app: ASGIApp, target: TokenCountDialect, route: Route, scope: Scope, receive: Receive) -> int:
-    """The number that the upstream gives."""
+async def _asked(app: ASGIApp, target: TokenCountDialect, scope: Scope, receive: Receive) -> bytes | None:
+    """What the upstream answers; None where it does not count."""
     answer = bytearray()
 
     async def collect(message: Message) -> None:
         if message["type"] == "http.response.body":
             answer.extend(message.get("body", b""))
 
-    await app(scope, receive, collect)
-    return target.read_count(bytes(answer))
+    try:
+        await app(scope, receive, collect)
+    except UpstreamError as refused:
+        if refused.original_status in NOT_OFFERED:
+            return None
+        raise
+    target.read_count(bytes(answer))
+    return bytes(answer)
 
 
 async def _answer(send: Send, body: bytes, losses: Losses) -> None:

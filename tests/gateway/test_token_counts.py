@@ -70,3 +70,30 @@ async def test_an_upstreams_refusal_comes_in_the_callers_dialect() -> None:
         seen = await at.ask(path="/v1/messages/count_tokens", body=json.dumps(MESSAGES).encode())
         assert (seen.status, seen.json()["error"]["type"]) == (400, "invalid_request_error")
         assert "too long" in seen.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("caller", ASKED)
+@pytest.mark.parametrize("upstream", ASKED)
+async def test_a_server_that_only_shares_the_format_is_estimated_for(caller: str, upstream: str) -> None:
+    """It says that there is no such thing; nothing else is asked of it."""
+    transport = ScriptedTransport(answer=lambda request: Reply.json({"error": {"message": "Not found"}}, 404))
+    at = house(
+        transport=transport,
+        channels=[{"name": "first", "provider": upstream, "keys": ["k"], "models": ["m-1"]}],
+    )
+    path, body, field = ASKED[caller]
+    async with at.gateway:
+        seen = await at.ask(path=path, body=json.dumps(body).encode())
+        assert (seen.status, seen.json()[field]) == (200, 104)
+        assert "approximated:token_count" in (seen.header("x-gateway-conversion") or "")
+        assert len(transport.requests) == 1
+        assert [charge.charged for charge in await at.charges()] == [0]
+
+
+async def test_what_an_upstream_says_beside_the_number_comes_along() -> None:
+    """In the caller's own dialect the answer passes as it is."""
+    answer = {"totalTokens": 7, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 7}]}
+    at, _ = served("gemini", answer)
+    path, body, _ = ASKED["gemini"]
+    async with at.gateway:
+        assert (await at.ask(path=path, body=json.dumps(body).encode())).json() == answer
