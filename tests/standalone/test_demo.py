@@ -170,3 +170,21 @@ def test_the_echo_is_reached_by_its_key_alone() -> None:
     import asyncio
 
     assert asyncio.run(statuses()) == [401, 404, 404, 200]
+
+
+BODIES = {
+    "/v1/responses": {"model": "demo", "input": "Hi there"},
+    "/v1/messages": {"model": "demo", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi there"}]},
+    "/v1beta/models/demo:generateContent": {"contents": [{"role": "user", "parts": [{"text": "Hi there"}]}]},
+    "/v2/chat": {"model": "demo", "messages": [{"role": "user", "content": "Hi there"}]},
+    "/model/demo/converse": {"messages": [{"role": "user", "content": [{"text": "Hi there"}]}]},
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_the_demo_answers_in_every_dialect(client: httpx.Client, path: str) -> None:
+    """The echo speaks OpenAI's chat; what comes back is in the caller's own format."""
+    answer = client.post(path, json=BODIES[path])
+    assert answer.status_code == 200, answer.text
+    assert "Hi there" in answer.text
+    assert "choices" not in answer.json()

@@ -51,7 +51,8 @@ def with_demo(settings: Settings, *, port: int, key: str, upstream_key: str) -> 
         channels=[
             {
                 "name": NAME,
-                "provider": "openai",
+                "provider": "openai_compatible",
+                "dialects": ["openai_chat"],
                 "base_url": f"http://127.0.0.1:{port}",
                 "keys": [upstream_key],
                 "models": [MODEL],
