@@ -120,6 +120,7 @@ def test_streams(name: str) -> None:
 def test_reasons_to_stop(reason: StopReason) -> None:
     """Are words that the client knows."""
     response = ChatResponse(started=Started("x"), choices=(Choice(parts=(Text("a"),), stopped=Stopped(reason)),))
-    ChatCompletion.model_validate(written_plain(response))
-    for chunk in chunks_of(streamed(list(unfold(response)))):
-        ChatCompletionChunk.model_validate(chunk)
+    plain = ChatCompletion.model_validate(written_plain(response))
+    chunks = [ChatCompletionChunk.model_validate(chunk) for chunk in chunks_of(streamed(list(unfold(response))))]
+    told = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
+    assert told == [plain.choices[0].finish_reason]
