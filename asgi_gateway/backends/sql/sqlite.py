@@ -39,7 +39,7 @@ def prepare_file(path: Path, wait: float) -> None:
     deadline = time.monotonic() + wait
     with closing(sqlite3.connect(path, timeout=wait, isolation_level=None)) as db:
         while not _set_journal_mode(db, final=time.monotonic() > deadline):
-            time.sleep(RETRY)
+            time.sleep(RETRY)  # SQLite does not wait for this lock by itself, and tells nobody when it is free
 
 
 def _set_journal_mode(db: sqlite3.Connection, *, final: bool) -> bool:

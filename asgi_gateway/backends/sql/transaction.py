@@ -62,7 +62,7 @@ class Verb:
 
     def apply(self, work: Transaction) -> Any:
         """Do it and return the result. `GatewayError`, `ValueError` and `KeyError` are told too, and undo nothing."""
-        raise NotImplementedError
+        raise NotImplementedError  # each verb says what it does
 
 
 class Barrier(Verb):
