@@ -49,6 +49,12 @@ class AccountState:
         self.unlimited = unlimited
         self.changed = True
 
+    def limit(self, granted: int) -> None:
+        """Grant this sum in all: what a budget says now."""
+        if self.granted != granted:
+            self.granted = granted
+            self.changed = True
+
     def balance(self, account: Account) -> Balance:
         """The sums as a record."""
         return Balance(

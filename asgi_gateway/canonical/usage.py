@@ -1,14 +1,30 @@
-"""What an exchange used, as disjoint kinds of tokens."""
+"""What an exchange used: disjoint kinds of tokens, and whatever else has a price."""
 
 from msgspec import Struct
 
-__all__ = ["Usage"]
+__all__ = ["TOOL_KINDS", "Usage"]
+
+TOOL_KINDS = (
+    "web_search",
+    "web_fetch",
+    "file_search",
+    "code_execution",
+    "image_generation",
+    "computer_use",
+    "mcp",
+    "other",
+)
+"""What upstreams run themselves. A vendor's own names are mapped to these where its usage is read."""
 
 
 class Usage(Struct, frozen=True, kw_only=True):
     """Tokens by kind. The input kinds are disjoint and add up to the whole input; so do the output kinds.
 
-    `input` is uncached text input, `output` is text output without reasoning and audio.
+    `input` is uncached text input, `output` is text output without reasoning, audio and images.
+    `tools` counts the tools that the upstream ran itself, by kind (`TOOL_KINDS`), each kind once, in their order.
+    `images` counts what was made, by quality and size ("high/1024x1024"; an unknown part is empty, "/" alone neither).
+    `milliseconds` is the length of audio or video, `characters` that of a text that was spoken.
+    `service_tier` is the class of service that the upstream names ("flex", "priority"); empty: the ordinary one.
     `estimated` is set when we counted, because the upstream did not say.
     `inconsistent` is set when what the upstream said does not add up: the totals were kept, the kinds are doubtful.
     """
@@ -23,7 +39,11 @@ class Usage(Struct, frozen=True, kw_only=True):
     reasoning: int = 0
     audio_output: int = 0
     image_output: int = 0
-    tool_calls: int = 0
+    tools: tuple[tuple[str, int], ...] = ()
+    images: tuple[tuple[str, int], ...] = ()
+    milliseconds: int = 0
+    characters: int = 0
+    service_tier: str = ""
     estimated: bool = False
     inconsistent: bool = False
 
@@ -38,3 +58,8 @@ class Usage(Struct, frozen=True, kw_only=True):
     def total_output(self) -> int:
         """All tokens that came out."""
         return self.output + self.reasoning + self.audio_output + self.image_output
+
+    @property
+    def tool_calls(self) -> int:
+        """All calls of tools that the upstream ran."""
+        return sum(count for _, count in self.tools)

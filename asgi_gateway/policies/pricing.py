@@ -234,6 +234,8 @@ BILLING: Mapping[Outcome, Billing] = MappingProxyType(
         Outcome.TRUNCATED: Billing.USAGE,
         Outcome.CALLER_LEFT: Billing.REACHED,
         Outcome.UPSTREAM_FAILED: Billing.NOTHING,
+        Outcome.EMPTY: Billing.NOTHING,
+        Outcome.EXHAUSTED: Billing.USAGE,
         Outcome.REFUSED: Billing.NOTHING,
         # Recovery charges the prompt part of the reservation, or what `[billing] lost` says.
         Outcome.LOST: Billing.PROMPT,
@@ -299,7 +301,11 @@ def _unsigned(usage: Usage) -> Usage:
         reasoning=max(usage.reasoning, 0),
         audio_output=max(usage.audio_output, 0),
         image_output=max(usage.image_output, 0),
-        tool_calls=usage.tool_calls,
+        tools=usage.tools,
+        images=usage.images,
+        milliseconds=max(usage.milliseconds, 0),
+        characters=max(usage.characters, 0),
+        service_tier=usage.service_tier,
         estimated=usage.estimated,
         inconsistent=usage.inconsistent,
     )

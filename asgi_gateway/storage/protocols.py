@@ -10,28 +10,48 @@ from asyncio import Future
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from asgi_gateway.storage.records import Account, Balance, Channel, Charge, Reservation, Settlement, Token, User
+from asgi_gateway.storage.records import (
+    Account,
+    Balance,
+    Channel,
+    Charge,
+    Outcome,
+    Price,
+    Reservation,
+    Settlement,
+    Token,
+    User,
+)
 
 __all__ = [
+    "NO_BUDGETS",
     "Admission",
     "Cache",
     "ChannelStore",
+    "ChargeFilter",
+    "ChargePage",
     "Hit",
+    "HourSum",
     "Ledger",
     "OptionStore",
+    "PriceStore",
     "Refusal",
     "Slot",
     "Storage",
+    "SumKey",
     "TokenStore",
     "UsageLog",
     "UsageSum",
     "UserStore",
     "Windows",
 ]
+
+NO_BUDGETS: Mapping[Account, int] = MappingProxyType({})
 
 
 class UserStore(Protocol):
@@ -122,9 +142,11 @@ class Ledger(Protocol):
     An unknown account counts as one with nothing granted.
     """
 
-    async def reserve(self, reservation: Reservation) -> None:
+    async def reserve(self, reservation: Reservation, budgets: Mapping[Account, int] = NO_BUDGETS) -> None:
         """Set the amount aside on every account, all or none, durably before this returns.
 
+        `budgets` says what those of its accounts that have a period may use in it, in units: what is granted there is
+        set to that number, before anything is decided.
         Raises `InsufficientQuota`. A key that is already known (reserved or settled) raises `ValueError`.
         """
         ...
@@ -141,7 +163,8 @@ class Ledger(Protocol):
 
         Returns at once: the work is queued in the order of the calls, and done even if nobody awaits the future.
         A settlement that fails is logged by the ledger itself.
-        Idempotent: settling a settled key changes nothing and gives the stored charge.
+        Idempotent: settling a settled key changes nothing and gives the stored charge. One that was closed as `LOST`
+        is the exception: the settlement takes its place, and the accounts are corrected by the difference.
         `KeyError` in the future when the key was never reserved.
         A release is a settlement whose charge is 0.
         """
@@ -189,20 +212,93 @@ class UsageSum:
     charged: int
 
 
+class ChargeFilter(Struct, frozen=True, kw_only=True):
+    """Which charges: those that have every value that is not None. Times: `since` inclusive, `until` exclusive."""
+
+    user: str | None = None
+    token: str | None = None
+    model: str | None = None
+    channel: str | None = None
+    group: str | None = None
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class ChargePage(Struct, frozen=True):
+    """Some charges, newest first; `next` is where the next page begins, None when there is none."""
+
+    charges: tuple[Charge, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourSum:
+    """Sums over the charges of one hour and one user, token, model, channel or group."""
+
+    hour: datetime
+    name: str
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    charged: int
+
+
+SumKey = Literal["user", "token", "model", "channel", "group"]
+
+
 class UsageLog(Protocol):
     """The charges as a log to read. They are written by the ledger, in its own transaction."""
 
     async def find(self, request_id: str) -> Charge | None: ...
 
+    async def page(
+        self, filter: ChargeFilter | None = None, *, cursor: str | None = None, limit: int = 100
+    ) -> ChargePage:
+        """Charges of a filter, from a cursor on. The work for one page is bounded whatever the filter.
+
+        So a page may hold fewer charges than `limit`, or none, and yet have a `next`.
+        Raises `ValueError` for a cursor that is none of ours.
+        """
+        ...
+
+    async def hours(
+        self, by: SumKey, since: datetime, until: datetime | None = None, *, name: str | None = None
+    ) -> Sequence[HourSum]:
+        """Sums by hour, oldest first, of one name or of all. Never scans the log but for what is not rolled up yet."""
+        ...
+
+    async def roll_up(self) -> bool:
+        """Add a bounded number of charges to the sums of their hours. True when there may be more.
+
+        For a task in the background of any number of processes: each charge is added once.
+        """
+        ...
+
+    async def prune(self, before: datetime, limit: int = 1000) -> int:
+        """Remove at most `limit` charges settled before a time that are rolled up; return how many.
+
+        What the sums of hours say, and balances, stay.
+        """
+        ...
+
     async def recent(self, limit: int = 100) -> Sequence[Charge]:
         """The newest charges, newest first."""
         ...
 
-    async def sums(
-        self, by: Literal["user", "token", "model", "channel"], since: datetime | None = None
-    ) -> Sequence[UsageSum]:
-        """Sums since a time, largest charge first."""
+    async def sums(self, by: SumKey, since: datetime | None = None) -> Sequence[UsageSum]:
+        """Sums since a time, largest charge first. Never scans the log but for less than an hour of it."""
         ...
+
+
+class PriceStore(Protocol):
+    """Every set of numbers that ever charged anything, by its version. None is changed or removed."""
+
+    async def keep(self, price: Price) -> None:
+        """Store a price under its version, unless it is there."""
+        ...
+
+    async def find(self, version: str) -> Price | None: ...
 
 
 class Hit(Struct, frozen=True):
@@ -279,6 +375,7 @@ class Storage(Protocol):
     tokens: TokenStore
     channels: ChannelStore
     options: OptionStore
+    prices: PriceStore
     ledger: Ledger
     usage_log: UsageLog
     windows: Windows

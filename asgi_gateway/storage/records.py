@@ -20,14 +20,18 @@ from msgspec import Struct
 from asgi_gateway.canonical.usage import Usage
 
 __all__ = [
+    "NO_BUDGET",
     "UNITS_PER_USD",
     "Account",
     "Balance",
+    "Budget",
     "Channel",
     "Charge",
     "Group",
     "Outcome",
+    "Period",
     "Price",
+    "PriceTier",
     "Reservation",
     "Secret",
     "Settlement",
@@ -68,13 +72,30 @@ class Secret:
         return hash(self._text)
 
 
+Period = Literal["day", "week", "month"]
+"""A calendar period, in the time zone of the billing settings; weeks begin on Monday."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """At most so many units in each period. None: no such limit."""
+
+    day: int | None = None
+    week: int | None = None
+    month: int | None = None
+
+
+NO_BUDGET = Budget()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Who pays. `unlimited` users are counted but never refused."""
+    """Who pays. `unlimited` users are counted but never refused for their quota; a budget bounds them all the same."""
 
     id: int = 0
     name: str
     group: str = "default"
+    budget: Budget = NO_BUDGET
     role: Literal["user", "admin", "root"] = "user"
     enabled: bool = True
     unlimited: bool = False
@@ -97,6 +118,8 @@ class Token:
     models: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     group: str | None = None
+    """Another group than the user's, or "auto": the first of those the user may use that has a channel left."""
+    budget: Budget = NO_BUDGET
     show_route: bool = False
     origin: Origin = "runtime"
     created: datetime | None = None
@@ -153,6 +176,32 @@ class Group:
     name: str
     ratio: Decimal = Decimal(1)
     models: tuple[str, ...] = ()
+    usable: tuple[str, ...] = ()
+    """Groups beside their own that users of this group may choose for a token; `auto` walks their own, then these."""
+    ratios: Mapping[str, Decimal] = field(default_factory=dict)
+    """By group used: the ratio for users of this group, in place of that group's own."""
+    budget: Budget = NO_BUDGET
+    """Of all its users together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceTier:
+    """Other prices of tokens from a length of context on: `above` tokens of input, cached ones too, and one more.
+
+    The whole exchange is charged by the highest tier it reaches. None: as in the price itself.
+    """
+
+    above: int
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    reasoning: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
+    image_input: Decimal | None = None
+    image_output: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +216,22 @@ class Price:
     reasoning: Decimal | None = None  # as output
     audio_input: Decimal | None = None  # as input
     audio_output: Decimal | None = None  # as output
+    image_input: Decimal | None = None  # as input
+    image_output: Decimal | None = None  # as output
+    tiers: tuple[PriceTier, ...] = ()
+    """By length of context, ascending."""
+    call: Decimal = Decimal(0)
+    """USD for each exchange that is charged at all."""
+    images: Mapping[str, Decimal] = field(default_factory=dict)
+    """USD for an image made, by "quality/size"; a part that is "*" fits any, and the most exact entry counts."""
+    second: Decimal = Decimal(0)
+    """USD for a second of audio or video."""
+    characters: Decimal = Decimal(0)
+    """USD for a million characters that are spoken."""
+    tools: Mapping[str, Decimal] = field(default_factory=dict)
+    """USD for a thousand calls of a tool that the upstream runs, by kind (`TOOL_KINDS`)."""
+    service_tiers: Mapping[str, Decimal] = field(default_factory=dict)
+    """By what everything but tools is multiplied in a class of service: {"flex": 0.5}. Others: 1."""
     version: str = ""
     """Names this very set of numbers, so that a charge can be recomputed."""
 
@@ -180,6 +245,10 @@ class Outcome(Enum):
     CALLER_LEFT = "caller_left"
     UPSTREAM_FAILED = "upstream_failed"
     """Nothing was released; the caller got an error."""
+    EMPTY = "empty"
+    """Upstreams answered without an error and without anything in it; the caller got an error."""
+    EXHAUSTED = "exhausted"
+    """We ended it after something had been released: the quota did not cover any more."""
     REFUSED = "refused"
     """We refused it ourselves after the reservation (no channel, conversion refused)."""
     LOST = "lost"
@@ -187,10 +256,14 @@ class Outcome(Enum):
 
 
 class Account(Struct, frozen=True):
-    """Whose balance: a user's or a token's."""
+    """Whose balance: a user's or a token's, by id; or what one of them or a group, by name, may use in one period.
 
-    kind: Literal["user", "token"]
-    id: int
+    `period` names it: "2026-11-25", "2026-W48" or "2026-11"; empty: the balance that does not end.
+    """
+
+    kind: Literal["user", "token", "group"]
+    id: int | str
+    period: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +325,8 @@ class Settlement(Struct, frozen=True, kw_only=True):
     """The error's code; empty when there was none."""
     ratio: str = "1"
     """The group's ratio as a decimal text: with usage and price version it recomputes the charge."""
+    group: str = ""
+    """The group whose ratio it was: another than the reservation's where that was `auto`."""
 
 
 class Charge(Struct, frozen=True, kw_only=True):

@@ -144,7 +144,15 @@ def test_an_answer_is_read() -> None:
     assert read_answer(answer, losses) == ChatResponse(
         started=Started("msg_1", "claude-sonnet-4-5", 0, "default"),
         choices=(Choice(stopped=Stopped("stop_sequence", 0, "END", "stop_sequence", {"container": container})),),
-        usage=Usage(input=3, cache_read=4, cache_write=2, cache_write_1h=3, output=3, reasoning=6, tool_calls=3),
+        usage=Usage(
+            input=3,
+            cache_read=4,
+            cache_write=2,
+            cache_write_1h=3,
+            output=3,
+            reasoning=6,
+            tools=(("web_search", 2), ("web_fetch", 1)),
+        ),
     )
     assert noted(losses) == {"dropped:odd"}
     del answer["odd"]

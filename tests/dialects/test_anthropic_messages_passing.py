@@ -297,7 +297,7 @@ def test_a_plain_answer_tells_its_usage() -> None:
     wire = json.dumps(message({"type": "text", "text": "Hi"}, usage=usage)).encode()
     tap = ANTHROPIC_MESSAGES.tap(RequestOutline(model=MODEL), stream=False)
     assert tap.feed(wire) + tap.finish() == wire
-    assert tap.usage == Usage(input=3, output=5, reasoning=4, tool_calls=3)
+    assert tap.usage == Usage(input=3, output=5, reasoning=4, tools=(("web_search", 2), ("web_fetch", 1)))
 
 
 @pytest.mark.parametrize(

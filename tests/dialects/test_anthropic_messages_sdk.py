@@ -69,7 +69,7 @@ ANSWERS = {
     ),
     "compacted": Choice(parts=(Native(NAME, "content[].compaction", COMPACTION),), stopped=Stopped("stop")),
 }
-USED = Usage(input=3, cache_read=4, cache_write=5, output=6, reasoning=7, tool_calls=1)
+USED = Usage(input=3, cache_read=4, cache_write=5, output=6, reasoning=7, tools=(("web_search", 1),))
 
 
 def accumulated(data: bytes) -> dict[str, Any]:

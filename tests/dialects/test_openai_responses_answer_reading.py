@@ -217,7 +217,7 @@ def test_a_plain_answer_that_is_none(body: bytes, kind: type[UpstreamError]) -> 
         ({"input_tokens": 1, "output_tokens": 2, "total_tokens": 9}, Usage(input=1, output=2, inconsistent=True)),
         (
             {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "num_server_side_tools_used": 4},
-            Usage(input=1, output=2, tool_calls=4),
+            Usage(input=1, output=2, tools=(("other", 4),)),
         ),
     ],
 )

@@ -56,7 +56,7 @@ def good(*, stream: bool) -> list[Recording]:
 
 def same(response: ChatResponse) -> ChatResponse:
     """A response without what is written otherwise: bytes of streamed tokens, places of sources that had none."""
-    usage = response.usage and msgspec.structs.replace(response.usage, tool_calls=0)  # xAI's own figure
+    usage = response.usage and msgspec.structs.replace(response.usage, tools=())  # xAI's own figure
     return msgspec.structs.replace(response, choices=tuple(map(_same_choice, response.choices)), usage=usage)
 
 

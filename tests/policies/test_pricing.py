@@ -131,7 +131,7 @@ def test_the_smallest_use_costs_one_unit_and_none_costs_nothing() -> None:
         (Usage(image_output=1_000_000), 6),
         (Usage(reasoning=1_000_000), 7),
         (Usage(audio_output=1_000_000), 8),
-        (Usage(tool_calls=1_000_000), 0),
+        (Usage(tools=(("other", 1_000_000),)), 0),
     ],
 )
 def test_each_kind_has_its_price(usage: Usage, charge: int) -> None:

@@ -125,7 +125,7 @@ async def test_a_database_of_a_newer_version_is_refused(path: Path) -> None:
     assert await storage.options.get("schema_version") == schema.SCHEMA_VERSION
     await storage.options.set("schema_version", schema.SCHEMA_VERSION + 1)
     await storage.close()
-    with pytest.raises(ValueError, match="schema version 3, this program knows 2"):
+    with pytest.raises(ValueError, match="schema version 4, this program knows 3"):
         await SqlStorage(f"sqlite:///{path}").open()
 
 

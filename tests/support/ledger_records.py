@@ -51,7 +51,15 @@ def reservation(
 def settlement(charge: int = 60, *, outcome: Outcome = Outcome.COMPLETED, **fields: Any) -> Settlement:
     """A settlement with every field filled."""
     described = {
-        "usage": Usage(input=19, cache_read=5, output=31, reasoning=7, tool_calls=1, estimated=True, inconsistent=True),
+        "usage": Usage(
+            input=19,
+            cache_read=5,
+            output=31,
+            reasoning=7,
+            tools=(("web_search", 1),),
+            estimated=True,
+            inconsistent=True,
+        ),
         "channel": "main",
         "upstream_model": "gpt-4o-mini-2024",
         "status": 200,

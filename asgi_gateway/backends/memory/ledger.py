@@ -2,7 +2,7 @@
 
 from asyncio import Future, get_running_loop
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from asgi_gateway.backends.accounts import AccountState, check_amount, check_settlement, close, set_aside
 from asgi_gateway.backends.failures import fail
-from asgi_gateway.storage.protocols import UsageSum
+from asgi_gateway.storage.protocols import NO_BUDGETS, SumKey, UsageSum
 from asgi_gateway.storage.records import Account, Balance, Charge, Reservation, Settlement
 
 __all__ = ["MemoryLedger", "MemoryUsageLog", "total"]
@@ -48,9 +48,7 @@ class MemoryUsageLog:
         """See `UsageLog.recent`."""
         return [charge for charge, _ in zip(reversed(self._charges), range(limit), strict=False)]
 
-    async def sums(
-        self, by: Literal["user", "token", "model", "channel"], since: datetime | None = None
-    ) -> Sequence[UsageSum]:
+    async def sums(self, by: SumKey, since: datetime | None = None) -> Sequence[UsageSum]:
         """See `UsageLog.sums`; over the charges that are still remembered."""
         start = since.timestamp() if since is not None else 0.0
         groups: dict[str, list[Charge]] = {}
@@ -84,15 +82,17 @@ class MemoryLedger:
     def __init__(self, log: MemoryUsageLog, wall: Callable[[], float]) -> None:
         self._log = log
         self._wall = wall
-        self._accounts: dict[tuple[str, int], AccountState] = {}
+        self._accounts: dict[Account, AccountState] = {}
         self._open: dict[str, Reservation] = {}
 
-    async def reserve(self, reservation: Reservation) -> None:
+    async def reserve(self, reservation: Reservation, budgets: Mapping[Account, int] = NO_BUDGETS) -> None:
         """See `Ledger.reserve`."""
         check_amount(reservation)
         key = reservation.key
         if key in self._open or self._log.settled(key) is not None:
             raise ValueError(f"ledger key {key!r} is already known")
+        for account, limit in budgets.items():
+            self._state(account).limit(limit)
         set_aside(self._states(reservation.accounts), reservation.amount)
         self._open[key] = reservation
 
@@ -147,7 +147,7 @@ class MemoryLedger:
 
     async def balance(self, account: Account) -> Balance:
         """See `Ledger.balance`."""
-        state = self._accounts.get((account.kind, account.id))
+        state = self._accounts.get(account)
         return (state or AccountState(account.kind)).balance(account)
 
     async def open_reservations(self) -> int:
@@ -165,10 +165,9 @@ class MemoryLedger:
         """Nothing is queued."""
 
     def _state(self, account: Account) -> AccountState:
-        key = (account.kind, account.id)
-        state = self._accounts.get(key)
+        state = self._accounts.get(account)
         if state is None:
-            state = self._accounts[key] = AccountState(account.kind)
+            state = self._accounts[account] = AccountState(account.kind)
         return state
 
     def _states(self, accounts: Sequence[Account]) -> list[AccountState]:

@@ -8,6 +8,7 @@ from asgi_gateway.backends.memory.ledger import MemoryLedger, MemoryUsageLog
 from asgi_gateway.backends.memory.stores import (
     MemoryChannels,
     MemoryOptions,
+    MemoryPrices,
     MemoryTokens,
     MemoryUsers,
     Revision,
@@ -19,6 +20,7 @@ from asgi_gateway.storage.protocols import (
     ChannelStore,
     Ledger,
     OptionStore,
+    PriceStore,
     TokenStore,
     UsageLog,
     UserStore,
@@ -45,6 +47,7 @@ class MemoryStorage:
     tokens: TokenStore
     channels: ChannelStore
     options: OptionStore
+    prices: PriceStore
     ledger: Ledger
     usage_log: UsageLog
     windows: Windows
@@ -65,6 +68,7 @@ class MemoryStorage:
         self.tokens = tokens
         self.channels = MemoryChannels(self._revision)
         self.options = MemoryOptions(self._revision)
+        self.prices = MemoryPrices()
         self._ledger = MemoryLedger(log, wall)
         self.ledger = self._ledger
         self.usage_log = log

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-from asgi_gateway.storage.records import Channel, Token, User
+from asgi_gateway.storage.records import Channel, Price, Token, User
 
-__all__ = ["MemoryChannels", "MemoryOptions", "MemoryTokens", "MemoryUsers", "Revision", "Table"]
+__all__ = ["MemoryChannels", "MemoryOptions", "MemoryPrices", "MemoryTokens", "MemoryUsers", "Revision", "Table"]
 
 R = TypeVar("R", User, Token, Channel)
 
@@ -226,3 +226,18 @@ class MemoryOptions:
     async def all(self) -> Mapping[str, Any]:
         """All values by name."""
         return {name: json.loads(text) for name, text in self._values.items()}
+
+
+class MemoryPrices:
+    """`PriceStore` in memory."""
+
+    def __init__(self) -> None:
+        self._prices: dict[str, Price] = {}
+
+    async def keep(self, price: Price) -> None:
+        """See `PriceStore.keep`."""
+        self._prices.setdefault(price.version, price)
+
+    async def find(self, version: str) -> Price | None:
+        """See `PriceStore.find`."""
+        return self._prices.get(version)

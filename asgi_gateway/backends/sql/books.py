@@ -5,7 +5,7 @@ locked for writing meanwhile, so what was read stays true. It stays true after i
 writes, which SQLite tells (`PRAGMA data_version`): where one process serves, an exchange reads nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -102,14 +102,19 @@ class Books:
         for key, amount, names in rows:
             self._open[key] = (amount, names, self._of(names))
 
-    def reserve(self, reservation: Reservation, accounts: Sequence[str]) -> None:
-        """See `Ledger.reserve`; the key was announced as fresh. `accounts` are names."""
+    def reserve(
+        self, reservation: Reservation, accounts: Sequence[str], budgets: Mapping[str, int] | None = None
+    ) -> None:
+        """See `Ledger.reserve`; the key was announced as fresh. `accounts` are names, as in `budgets`."""
         key = reservation.key
         if key in self._open or key in self._settled:
             raise ValueError(f"ledger key {key!r} is already known")
         states = self._of(accounts)
-        set_aside(states, reservation.amount)
+        if budgets:
+            for name, limit in budgets.items():
+                self._states[name].limit(limit)
         self._touched.update(accounts)
+        set_aside(states, reservation.amount)
         self._open[key] = (reservation.amount, accounts, states)
         self._added[key] = reservation
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from asgi_gateway.storage.records import Channel, Secret, Timeouts, Token, User
+from asgi_gateway.storage.records import NO_BUDGET, Budget, Channel, Secret, Timeouts, Token, User
 
 __all__ = ["channel_of", "channel_values", "token_of", "token_values", "user_of", "user_values"]
 
@@ -21,6 +21,7 @@ def user_values(user: User) -> dict[str, object]:
         "role": user.role,
         "enabled": user.enabled,
         "unlimited": user.unlimited,
+        "budget": _budget_text(user.budget),
         "origin": user.origin,
         "created": _text_of(user.created),
     }
@@ -28,7 +29,7 @@ def user_values(user: User) -> dict[str, object]:
 
 def user_of(row: Row) -> User:
     """The user in a row of `gateway_users`."""
-    id, name, group, role, enabled, unlimited, origin, created = row
+    id, name, group, role, enabled, unlimited, budget, origin, created = row
     return User(
         id=id,
         name=name,
@@ -36,6 +37,7 @@ def user_of(row: Row) -> User:
         role=role,
         enabled=enabled,
         unlimited=unlimited,
+        budget=_budget_of(budget),
         origin=origin,
         created=_time_of(created),
     )
@@ -54,6 +56,7 @@ def token_values(token: Token) -> dict[str, object]:
         "models": json.dumps(token.models),
         "networks": json.dumps(token.networks),
         "group_name": token.group,
+        "budget": _budget_text(token.budget),
         "show_route": token.show_route,
         "origin": token.origin,
         "created": _text_of(token.created),
@@ -74,6 +77,7 @@ def token_of(row: Row) -> Token:
         models,
         networks,
         group,
+        budget,
         show_route,
         origin,
         created,
@@ -90,6 +94,7 @@ def token_of(row: Row) -> Token:
         models=tuple(json.loads(models)),
         networks=tuple(json.loads(networks)),
         group=group,
+        budget=_budget_of(budget),
         show_route=show_route,
         origin=origin,
         created=_time_of(created),
@@ -152,6 +157,15 @@ def channel_of(row: Row) -> Channel:
         proxy=settings["proxy"],
         timeouts=Timeouts(**settings["timeouts"]),
     )
+
+
+def _budget_text(budget: Budget) -> str:
+    limits = {period: limit for period, limit in asdict(budget).items() if limit is not None}
+    return json.dumps(limits) if limits else ""
+
+
+def _budget_of(text: str) -> Budget:
+    return Budget(**json.loads(text)) if text else NO_BUDGET
 
 
 def _text_of(time: datetime | None) -> str | None:

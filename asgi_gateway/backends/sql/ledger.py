@@ -1,7 +1,7 @@
 """The ledger on SQL: each method queues one verb of the group commit."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Literal, cast
 
@@ -12,6 +12,7 @@ from asgi_gateway.backends.sql.leases import dead_leases, leave, remove, renew
 from asgi_gateway.backends.sql.rows import account_name
 from asgi_gateway.backends.sql.transaction import Transaction, Verb
 from asgi_gateway.errors import ServiceUnavailable
+from asgi_gateway.storage.protocols import NO_BUDGETS
 from asgi_gateway.storage.records import Account, Balance, Charge, Outcome, Reservation, Settlement
 
 __all__ = ["Abandon", "Change", "CountOpen", "Extend", "Leave", "Recover", "Renew", "Reserve", "Settle", "SqlLedger"]
@@ -20,11 +21,12 @@ __all__ = ["Abandon", "Change", "CountOpen", "Extend", "Leave", "Recover", "Rene
 class Reserve(Verb):
     """Set an amount aside."""
 
-    __slots__ = ("accounts", "reservation")
+    __slots__ = ("accounts", "budgets", "reservation")
 
-    def __init__(self, reservation: Reservation) -> None:
+    def __init__(self, reservation: Reservation, budgets: Mapping[Account, int]) -> None:
         self.future = None
         self.reservation = reservation
+        self.budgets = {account_name(account): limit for account, limit in budgets.items()} if budgets else None
         self.accounts = [account_name(account) for account in reservation.accounts]
 
     def announce(self, work: Transaction) -> None:
@@ -32,7 +34,7 @@ class Reserve(Verb):
         work.accounts.update(self.accounts)
 
     def apply(self, work: Transaction) -> None:
-        work.books.reserve(self.reservation, self.accounts)
+        work.books.reserve(self.reservation, self.accounts, self.budgets)
 
 
 class Extend(Verb):
@@ -171,10 +173,10 @@ class SqlLedger:
     def __init__(self, commit: GroupCommit) -> None:
         self._commit = commit
 
-    async def reserve(self, reservation: Reservation) -> None:
+    async def reserve(self, reservation: Reservation, budgets: Mapping[Account, int] = NO_BUDGETS) -> None:
         """See `Ledger.reserve`. A caller who is cancelled meanwhile leaves nothing reserved."""
         check_amount(reservation)
-        future = self._commit.submit(Reserve(reservation))
+        future = self._commit.submit(Reserve(reservation, budgets))
         try:
             await future
         except asyncio.CancelledError:

@@ -5,8 +5,9 @@ The hot path writes tuples: a mapping per row would cost as much as the insert.
 
 from collections.abc import Sequence
 from typing import Any, Literal, cast
+from urllib.parse import quote, unquote
 
-from msgspec import msgpack
+from msgspec import Struct, json, msgpack
 
 from asgi_gateway.storage.records import Account, Charge, Outcome, Reservation, Settlement, Usage
 
@@ -19,15 +20,19 @@ SETTLED_FROM = 13
 
 
 def account_name(account: Account) -> str:
-    """An account as it is named in tables: "user:1"."""
+    """An account as it is named in tables: "user:1", "token:7/2026-11-25", "group:vip/2026-11"."""
+    if account.period:
+        return f"{account.kind}:{quote(str(account.id), safe='')}/{account.period}"
     return f"{account.kind}:{account.id}"
 
 
 def _accounts_of(text: str) -> tuple[Account, ...]:
     accounts = []
     for name in text.split():
-        kind, _, id = name.partition(":")
-        accounts.append(Account(cast('Literal["user", "token"]', kind), int(id)))
+        kind, _, rest = name.partition(":")
+        id, _, period = rest.partition("/")
+        whose = unquote(id) if kind == "group" else int(id)
+        accounts.append(Account(cast('Literal["user", "token", "group"]', kind), whose, period))
     return tuple(accounts)
 
 
@@ -103,6 +108,7 @@ def charge_row(charge: Charge, accounts: str) -> tuple[object, ...]:
         settlement.stream,
         settlement.error,
         settlement.ratio,
+        settlement.group,
         usage.input,
         usage.cache_read,
         usage.cache_write,
@@ -113,7 +119,7 @@ def charge_row(charge: Charge, accounts: str) -> tuple[object, ...]:
         usage.reasoning,
         usage.audio_output,
         usage.image_output,
-        usage.tool_calls,
+        _other_usage(usage),
         usage.estimated,
         usage.inconsistent,
         charge.charged,
@@ -136,7 +142,9 @@ def charge_of(row: Row) -> Charge:
         stream,
         error,
         ratio,
+        group,
         *counts,
+        other,
         estimated,
         inconsistent,
         charged,
@@ -146,7 +154,7 @@ def charge_of(row: Row) -> Charge:
     settlement = Settlement(
         charge=cost,
         outcome=Outcome(outcome),
-        usage=_usage_of(counts, estimated=bool(estimated), inconsistent=bool(inconsistent)),
+        usage=_usage_of(counts, other, estimated=bool(estimated), inconsistent=bool(inconsistent)),
         channel=channel,
         upstream_model=upstream_model,
         status=status,
@@ -156,13 +164,36 @@ def charge_of(row: Row) -> Charge:
         stream=bool(stream),
         error=error,
         ratio=ratio,
+        group=group,
     )
     return Charge(
         reservation=_reservation_of(row), settlement=settlement, charged=charged, shortfall=shortfall, time=time
     )
 
 
-def _usage_of(counts: Sequence[int], *, estimated: bool, inconsistent: bool) -> Usage:
+class _Other(Struct, omit_defaults=True):
+    """What a usage counts beside tokens."""
+
+    tools: tuple[tuple[str, int], ...] = ()
+    images: tuple[tuple[str, int], ...] = ()
+    milliseconds: int = 0
+    characters: int = 0
+    service_tier: str = ""
+
+
+_NOTHING = _Other()
+_decode_other = json.Decoder(_Other).decode
+
+
+def _other_usage(usage: Usage) -> str:
+    if usage.tools or usage.images or usage.milliseconds or usage.characters or usage.service_tier:
+        other = _Other(usage.tools, usage.images, usage.milliseconds, usage.characters, usage.service_tier)
+        return json.encode(other).decode()
+    return ""
+
+
+def _usage_of(counts: Sequence[int], text: str, *, estimated: bool, inconsistent: bool) -> Usage:
+    other = _decode_other(text) if text else _NOTHING
     return Usage(
         input=counts[0],
         cache_read=counts[1],
@@ -174,7 +205,11 @@ def _usage_of(counts: Sequence[int], *, estimated: bool, inconsistent: bool) -> 
         reasoning=counts[7],
         audio_output=counts[8],
         image_output=counts[9],
-        tool_calls=counts[10],
+        tools=other.tools,
+        images=other.images,
+        milliseconds=other.milliseconds,
+        characters=other.characters,
+        service_tier=other.service_tier,
         estimated=estimated,
         inconsistent=inconsistent,
     )

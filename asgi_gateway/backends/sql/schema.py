@@ -7,7 +7,23 @@ The ledger's tables are written twice an exchange, so they have no index but tho
 numbered in the order of their settlement, and looked up by ledger keys, which begin with their request's id.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Text,
+)
+from sqlalchemy import Table as _Table
+from sqlalchemy.dialects.mysql import MEDIUMBLOB, MEDIUMTEXT
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -19,6 +35,7 @@ __all__ = [
     "leases",
     "metadata",
     "options",
+    "prices",
     "reservations",
     "revision",
     "slots",
@@ -27,10 +44,31 @@ __all__ = [
     "windows",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The version of these tables, stored as the option `schema_version`."""
 
 metadata = MetaData()
+
+LongText = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
+LongBinary = LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb")
+Counted = BigInteger().with_variant(Integer(), "sqlite")
+"""A number that the database gives: SQLite does so only for what it calls an integer."""
+
+
+def Table(name: str, *parts: Any, **options: Any) -> _Table:  # noqa: N802 - it stands for SQLAlchemy's class
+    """A table of ours. Texts differ where a byte of them does, in every database."""
+    return _Table(
+        name,
+        metadata,
+        *parts,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+        mariadb_engine="InnoDB",
+        mariadb_charset="utf8mb4",
+        mariadb_collate="utf8mb4_bin",
+        **options,
+    )
 
 
 def _number(name: str) -> "Column[int]":
@@ -51,13 +89,13 @@ def _truth(name: str) -> "Column[bool]":
 
 users = Table(
     "gateway_users",
-    metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("name", String(191), nullable=False, unique=True),
     _text("group_name"),
     _text("role", 16),
     _truth("enabled"),
     _truth("unlimited"),
+    Column("budget", Text, nullable=False),
     _text("origin", 16),
     Column("created", String(40)),
     sqlite_autoincrement=True,  # the ledger knows accounts by these ids: none is given twice
@@ -65,7 +103,6 @@ users = Table(
 
 tokens = Table(
     "gateway_tokens",
-    metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("name", String(191), nullable=False, unique=True),
     Column("user_id", Integer, nullable=False, index=True),
@@ -77,6 +114,7 @@ tokens = Table(
     Column("models", Text, nullable=False),
     Column("networks", Text, nullable=False),
     Column("group_name", String(255)),
+    Column("budget", Text, nullable=False),
     _truth("show_route"),
     _text("origin", 16),
     Column("created", String(40)),
@@ -85,27 +123,25 @@ tokens = Table(
 
 channels = Table(
     "gateway_channels",
-    metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("name", String(191), nullable=False, unique=True),
     _text("provider", 64),
     _truth("enabled"),
     _text("origin", 16),
-    Column("secrets", Text, nullable=False),
-    Column("settings", Text, nullable=False),
+    Column("secrets", LongText, nullable=False),
+    Column("settings", LongText, nullable=False),
     sqlite_autoincrement=True,
 )
 
-options = Table(
-    "gateway_options", metadata, _text("name", 191, primary_key=True), Column("value", Text, nullable=False)
-)
+options = Table("gateway_options", _text("name", 191, primary_key=True), Column("value", LongText, nullable=False))
 
-revision = Table("gateway_revision", metadata, Column("id", Integer, primary_key=True), _number("number"))
+prices = Table("gateway_prices", _text("version", 64, primary_key=True), Column("content", LongText, nullable=False))
+
+revision = Table("gateway_revision", Column("id", Integer, primary_key=True), _number("number"))
 
 accounts = Table(
     "gateway_accounts",
-    metadata,
-    _text("account", 40, primary_key=True),
+    _text("account", 191, primary_key=True),
     _number("granted"),
     _number("spent"),
     _number("reserved"),
@@ -116,11 +152,10 @@ accounts = Table(
 
 reservations = Table(
     "gateway_reservations",
-    metadata,
     _text("ledger_key", 64, primary_key=True),
     _text("lease", 40),
     _number("amount"),
-    _text("accounts"),
+    _text("accounts", 2000),
     _seconds("created"),
     Column("content", LargeBinary, nullable=False),  # what only a recovery reads: see `rows`
     sqlite_with_rowid=False,
@@ -128,12 +163,11 @@ reservations = Table(
 
 charges = Table(
     "gateway_charges",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("number", Counted, primary_key=True, autoincrement=True),
     Column("ledger_key", String(64), nullable=False, unique=True),
     _number("amount"),
     _number("prompt_amount"),
-    _text("accounts"),
+    _text("accounts", 2000),
     _text("request_id"),
     _text("client_id"),
     _text("user_name"),
@@ -147,13 +181,14 @@ charges = Table(
     _text("outcome", 32),
     _text("channel"),
     _text("upstream_model"),
-    _number("status"),
-    _number("attempts"),
+    Column("status", SmallInteger, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),
     _seconds("duration"),
     _seconds("first_byte"),
     _truth("stream"),
     _text("error"),
     _text("ratio", 40),
+    _text("charged_group"),
     _number("input_tokens"),
     _number("cache_read_tokens"),
     _number("cache_write_tokens"),
@@ -164,7 +199,7 @@ charges = Table(
     _number("reasoning_tokens"),
     _number("audio_output_tokens"),
     _number("image_output_tokens"),
-    _number("tool_calls"),
+    Column("other_usage", Text, nullable=False),  # what is no token, as JSON; nearly always empty
     _truth("estimated"),
     _truth("inconsistent"),
     _number("charged"),
@@ -177,7 +212,6 @@ charge_columns = [column for column in charges.columns if column is not charges.
 
 leases = Table(
     "gateway_leases",
-    metadata,
     _text("id", 40, primary_key=True),
     _text("host"),
     _text("boot", 64),
@@ -189,7 +223,6 @@ leases = Table(
 
 windows = Table(
     "gateway_windows",
-    metadata,
     _text("window_key", primary_key=True),
     Column("bucket", BigInteger, primary_key=True, autoincrement=False),
     _number("amount"),
@@ -199,7 +232,6 @@ windows = Table(
 
 slots = Table(
     "gateway_slots",
-    metadata,
     _text("slot_key", primary_key=True),
     _text("holder", 64, primary_key=True),
     _text("lease", 40),
@@ -209,9 +241,8 @@ slots = Table(
 
 cache = Table(
     "gateway_cache",
-    metadata,
     _text("cache_key", 191, primary_key=True),
-    Column("value", LargeBinary, nullable=False),
+    Column("value", LongBinary, nullable=False),
     _seconds("expires"),
     Index("gateway_cache_expires", "expires"),
 )

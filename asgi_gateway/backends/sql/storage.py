@@ -18,6 +18,7 @@ from asgi_gateway.backends.sql.database import Database, revision_of
 from asgi_gateway.backends.sql.journal import Journal
 from asgi_gateway.backends.sql.leases import Lease
 from asgi_gateway.backends.sql.ledger import Leave, SqlLedger
+from asgi_gateway.backends.sql.prices import SqlPrices
 from asgi_gateway.backends.sql.sqlite import prepare_file
 from asgi_gateway.backends.sql.stores import SqlChannels, SqlOptions, SqlTokens, SqlUsers
 from asgi_gateway.backends.sql.usage_log import SqlUsageLog
@@ -28,6 +29,7 @@ from asgi_gateway.storage.protocols import (
     ChannelStore,
     Ledger,
     OptionStore,
+    PriceStore,
     TokenStore,
     UsageLog,
     UserStore,
@@ -61,6 +63,7 @@ class SqlStorage:
     tokens: TokenStore
     channels: ChannelStore
     options: OptionStore
+    prices: PriceStore
     ledger: Ledger
     usage_log: UsageLog
     windows: Windows
@@ -91,6 +94,7 @@ class SqlStorage:
         self.tokens = SqlTokens(database, wall)
         self.channels = SqlChannels(database)
         self.options = SqlOptions(database)
+        self.prices = SqlPrices(database)
         self.usage_log = SqlUsageLog(database)
         self.cache = SqlCache(database, wall)
         self.ledger = SqlLedger(self._commit)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asgi_gateway.canonical import Losses, Usage
+from asgi_gateway.canonical.usage import TOOL_KINDS
 from asgi_gateway.dialects.anthropic_messages.names import Json
 
 __all__ = ["merged", "usage_of", "write_usage"]
@@ -42,7 +43,6 @@ def usage_of(reported: Any) -> Usage | None:
     details = reported.get("output_tokens_details")
     thinking = _count(details, "thinking_tokens") if isinstance(details, dict) else 0
     tools = reported.get("server_tool_use")
-    calls = sum(_count(tools, name) for name in tools) if isinstance(tools, dict) else 0
     return Usage(
         input=_count(reported, "input_tokens"),
         cache_read=_count(reported, "cache_read_input_tokens"),
@@ -50,7 +50,7 @@ def usage_of(reported: Any) -> Usage | None:
         cache_write_1h=min(hour, written),
         output=max(0, output - thinking),
         reasoning=min(thinking, output),
-        tool_calls=calls,
+        tools=_tools(tools) if isinstance(tools, dict) else (),
         inconsistent=short + hour > written or thinking > output,
     )
 
@@ -75,11 +75,25 @@ def write_usage(usage: Usage | None, losses: Losses, *, tier: str = "", parts: b
     body["output_tokens"] = found.total_output
     if found.reasoning:
         body["output_tokens_details"] = {"thinking_tokens": found.reasoning}
-    if found.tool_calls:  # which tools were called is not known: nearly always a search
-        body["server_tool_use"] = {"web_search_requests": found.tool_calls, "web_fetch_requests": 0}
+    if found.tools:
+        calls = dict(found.tools)
+        body["server_tool_use"] = {
+            "web_search_requests": calls.get("web_search", 0),
+            "web_fetch_requests": calls.get("web_fetch", 0),
+        }
     if parts and tier in TIERS:
         body["service_tier"] = TIERS[tier]
     return body
+
+
+def _tools(figures: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """The calls of tools that Anthropic ran, by kind."""
+    calls: dict[str, int] = {}
+    for name in figures:
+        kind = name.removesuffix("_requests")
+        kind = kind if kind in TOOL_KINDS else "other"
+        calls[kind] = calls.get(kind, 0) + _count(figures, name)
+    return tuple((kind, calls[kind]) for kind in TOOL_KINDS if calls.get(kind))
 
 
 def _count(figures: Mapping[str, Any], name: str) -> int:

@@ -34,6 +34,7 @@ def usage_of(reported: Any) -> Usage | None:
     outside = _details(reported, "output_tokens_details", "completion_tokens_details")
     cached, written = _count(inside, "cached_tokens") or 0, _count(inside, "cache_write_tokens") or 0
     reasoning = _count(outside, "reasoning_tokens") or 0
+    calls = _count(reported, "num_server_side_tools_used")
     given = max(0, (total or 0) - (made or 0)) if given is None else given
     made = max(0, (total or 0) - given) if made is None else made
     if reasoning > made and total == given + made + reasoning:
@@ -48,7 +49,7 @@ def usage_of(reported: Any) -> Usage | None:
         cache_write=written,
         output=made - reasoning,
         reasoning=reasoning,
-        tool_calls=_count(reported, "num_server_side_tools_used") or 0,
+        tools=(("other", calls),) if calls else (),
         inconsistent=wrong or (total is not None and total != given + made),
     )
 
