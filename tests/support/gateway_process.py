@@ -54,7 +54,9 @@ class GatewayProcess:
         measured: bool = True,
     ) -> None:
         self.directory = directory
-        self.books = LedgerFile(directory / "gateway.db")
+        self.books = LedgerFile(
+            storage if storage and "://" in storage and not storage.startswith("memory") else directory / "gateway.db"
+        )
         self.config = directory / "gateway.toml"
         url = storage or f"sqlite:///{directory / 'gateway.db'}"
         self.config.write_text(f'{settings}\n[storage]\nurl = "{url}"\n')
