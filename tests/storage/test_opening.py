@@ -186,7 +186,6 @@ def test_columns_are_in_the_order_of_the_rows(path: Path) -> None:
         "cache_read_tokens": 5,
         "output_tokens": 31,
         "reasoning_tokens": 7,
-        "tool_calls": 1,
         "estimated": True,
         "ratio": "1.5",
         "stream": True,

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from asgi_gateway.backends.memory.windows import MemoryWindows
 from asgi_gateway.backends.sql import schema
+from asgi_gateway.backends.sql.address import address_of
 from asgi_gateway.backends.sql.cache import SqlCache
 from asgi_gateway.backends.sql.commit import GroupCommit
 from asgi_gateway.backends.sql.database import Database, revision_of
@@ -88,7 +89,7 @@ class SqlStorage:
         self._farewell = farewell
         self._wall = wall
         self._opened = False
-        self._database = database = Database(self._path, wait)
+        self._database = database = Database(address_of(url), wait)
         self._commit = GroupCommit(queue)
         self.users = SqlUsers(database, wall)
         self.tokens = SqlTokens(database, wall)
