@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
@@ -126,7 +127,7 @@ def _prices(settings: Settings) -> Iterator[Mistake]:
 def _negative_kinds(price: Price) -> Iterator[str]:
     for kind in price.__slots__:
         number = getattr(price, kind)
-        if kind != "version" and number is not None and number < 0:
+        if isinstance(number, Decimal) and number < 0:
             yield kind
 
 
