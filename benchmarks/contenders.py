@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
+from benchmarks.database_servers import no_server
 from benchmarks.gateway_files import write_gateway_file
 from benchmarks.machine import find_program
 from benchmarks.nginx import proxy_command
@@ -44,6 +46,8 @@ class Contender:
     version: Callable[[], str] = lambda: ""
     streams: bool = True
     """Whether open streams are measured, too."""
+    server: str = ""
+    """The database server that it stores in, if any: its address goes into the environment."""
 
 
 def _present() -> str:
@@ -70,6 +74,11 @@ def _gateway(storage: str) -> Callable[[Path, int, int], Launch]:
         return Launch([sys.executable, "-m", "asgi_gateway", "serve", "--config", str(file)])
 
     return launch
+
+
+def _on_server(folder: Path, port: int, upstream: int) -> Launch:
+    governed = _gateway("sqlite")(folder, port, upstream)  # the environment's address wins over the file's
+    return replace(governed, argv=[*governed.argv, "--migrate"])
 
 
 def _crossing(folder: Path, port: int, upstream: int) -> Launch:
@@ -111,6 +120,17 @@ CONTENDERS = (
     Contender("bare", "bare relay: uvicorn and our transport", _bare, _present),
     Contender("memory", "whole stack, memory storage", _gateway("memory://"), _present),
     Contender("governed", "whole stack, governed (SQLite on disk)", _gateway("sqlite"), _present),
+    *(
+        Contender(
+            kind,
+            f"whole stack, governed ({title})",
+            _on_server,
+            partial(no_server, kind),
+            streams=False,
+            server=kind,
+        )
+        for kind, title in (("postgresql", "PostgreSQL over loopback"), ("mariadb", "MariaDB over loopback"))
+    ),
     Contender("crossing", "governed, Anthropic's dialect in, OpenAI's out", _crossing, _present, streams=False),
     Contender("portkey", "Portkey's gateway", _portkey, _no_portkey, lambda: portkey_version(peers_folder())),
     Contender("litellm", "LiteLLM proxy", _litellm, _no_litellm, lambda: litellm_version(peers_folder())),

@@ -7,12 +7,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
 from benchmarks.contenders import DIRECT, Contender, Launch
+from benchmarks.database_servers import serving
 from benchmarks.machine import Cores, facts
 from benchmarks.nginx import upstream_command
 from benchmarks.payloads import ANSWER, CALLER_KEY, PATH, REQUEST
@@ -73,7 +74,13 @@ class Bench:
         port = free_port()
         launch: Launch = contender.launch(folder, port, upstream)
         log = folder / "log"
-        with running(launch.argv, core=self.cores.contender, log=log, environment=launch.environment) as program:
+        with ExitStack() as stack:
+            environment = dict(launch.environment)
+            if contender.server:
+                environment["SQL_DSN"] = stack.enter_context(serving(contender.server, self.cores.load))
+            program = stack.enter_context(
+                running(launch.argv, core=self.cores.contender, log=log, environment=environment)
+            )
             program.wait_until_answering(port, STARTING)
             yield Target(port, launch.headers, program, launch.path, launch.request)
 

@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from support.services import require_service
-
 __all__ = ["MariaDB", "PostgreSQL", "Redis", "Server"]
 
 DEADLINE = 60.0
@@ -26,13 +24,17 @@ POLL = 0.05
 
 
 class Server:
-    """A server process. `start` returns when it answers; `kill` is `kill -9`, after which `start` recovers it."""
+    """A server process. `start` returns when it answers; `kill` is `kill -9`, after which `start` recovers it.
+
+    `program` is where it is, if a test is not to be skipped without it; `before` stands before its command.
+    """
 
     service: ClassVar[str]
     user: ClassVar[str]
 
-    def __init__(self) -> None:
-        self.program = require_service(self.service)
+    def __init__(self, program: Path | None = None, before: Sequence[str] = ()) -> None:
+        self.program = program or _required(self.service)
+        self._before = before
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.service}-"))
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,7 +56,11 @@ class Server:
         """Start it and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                self.as_user(self.command()), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                [*self._before, *self.as_user(self.command())],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         deadline = time.monotonic() + DEADLINE
         while not self.answers():
@@ -202,6 +208,12 @@ class Redis(Server):
                 return connection.recv(5) == b"+PONG"
         except OSError:
             return False
+
+
+def _required(service: str) -> Path:
+    from support.services import require_service  # brings pytest, which others than tests do not have
+
+    return require_service(service)
 
 
 def free_port() -> int:
