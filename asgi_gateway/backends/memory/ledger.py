@@ -1,75 +1,18 @@
-"""The ledger and the usage log of one process. No verb waits, so each is atomic on its event loop."""
+"""The ledger of one process. No verb waits, so each is atomic on its event loop."""
 
 from asyncio import Future, get_running_loop
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
 
 from asgi_gateway.backends.accounts import AccountState, check_amount, check_settlement, close, set_aside
 from asgi_gateway.backends.failures import fail
-from asgi_gateway.storage.protocols import NO_BUDGETS, SumKey, UsageSum
+from asgi_gateway.backends.memory.usage_log import MemoryUsageLog
+from asgi_gateway.storage.protocols import NO_BUDGETS
 from asgi_gateway.storage.records import Account, Balance, Charge, Reservation, Settlement
 
-__all__ = ["MemoryLedger", "MemoryUsageLog", "total"]
-
-
-class MemoryUsageLog:
-    """The newest `size` charges. Older ones are forgotten, and with them their part of the sums."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._charges: deque[Charge] = deque()
-        self._by_key: dict[str, Charge] = {}
-        self._by_request: dict[str, Charge] = {}
-
-    def add(self, charge: Charge) -> None:
-        """Remember a charge, and forget the oldest one when there are too many."""
-        self._charges.append(charge)
-        self._by_key[charge.reservation.key] = charge
-        self._by_request[charge.reservation.request_id] = charge
-        if len(self._charges) > self._size:
-            oldest = self._charges.popleft()
-            del self._by_key[oldest.reservation.key]
-            if self._by_request.get(oldest.reservation.request_id) is oldest:
-                del self._by_request[oldest.reservation.request_id]
-
-    def settled(self, key: str) -> Charge | None:
-        """The charge of a ledger key, if it is still remembered."""
-        return self._by_key.get(key)
-
-    async def find(self, request_id: str) -> Charge | None:
-        """The newest charge of a request."""
-        return self._by_request.get(request_id)
-
-    async def recent(self, limit: int = 100) -> Sequence[Charge]:
-        """See `UsageLog.recent`."""
-        return [charge for charge, _ in zip(reversed(self._charges), range(limit), strict=False)]
-
-    async def sums(self, by: SumKey, since: datetime | None = None) -> Sequence[UsageSum]:
-        """See `UsageLog.sums`; over the charges that are still remembered."""
-        start = since.timestamp() if since is not None else 0.0
-        groups: dict[str, list[Charge]] = {}
-        for charge in self._charges:
-            if charge.time >= start:
-                record = charge.settlement if by == "channel" else charge.reservation
-                groups.setdefault(getattr(record, by), []).append(charge)
-        sums = [total(name, charges) for name, charges in groups.items()]
-        return sorted(sums, key=lambda row: (-row.charged, row.name))
-
-
-def total(name: str, charges: Iterable[Charge]) -> UsageSum:
-    """Add charges up."""
-    listed = list(charges)
-    return UsageSum(
-        name=name,
-        requests=len(listed),
-        input_tokens=sum(charge.settlement.usage.total_input for charge in listed),
-        output_tokens=sum(charge.settlement.usage.total_output for charge in listed),
-        charged=sum(charge.charged for charge in listed),
-    )
+__all__ = ["MemoryLedger"]
 
 
 class MemoryLedger:

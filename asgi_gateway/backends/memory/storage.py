@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from asgi_gateway.backends.memory.cache import MemoryCache
-from asgi_gateway.backends.memory.ledger import MemoryLedger, MemoryUsageLog
+from asgi_gateway.backends.memory.ledger import MemoryLedger
 from asgi_gateway.backends.memory.stores import (
     MemoryChannels,
     MemoryOptions,
@@ -14,6 +14,7 @@ from asgi_gateway.backends.memory.stores import (
     Revision,
     Table,
 )
+from asgi_gateway.backends.memory.usage_log import MemoryUsageLog
 from asgi_gateway.backends.memory.windows import MemoryWindows
 from asgi_gateway.storage.protocols import (
     Cache,
