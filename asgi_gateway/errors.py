@@ -16,6 +16,7 @@ GatewayError                     rendered by ErrorMiddleware in the caller's dia
    ├─ UpstreamUnreachable   502  no connection, or one that broke
    ├─ UpstreamTimeout       504  a deadline passed
    └─ MalformedUpstream     502  an answer that its dialect does not allow, or one that ended too soon
+      └─ EmptyUpstream      502  an answer with nothing in it
 
 CallerLeft                       the caller closed the connection: nobody is there to answer
 ResponseAborted                  a body that had begun cannot be finished: the server must cut it
@@ -29,6 +30,7 @@ from enum import Enum
 
 __all__ = [
     "CallerLeft",
+    "EmptyUpstream",
     "Fault",
     "GatewayError",
     "InsufficientQuota",
@@ -138,14 +140,18 @@ class RateLimited(GatewayError):
 
 
 class InsufficientQuota(GatewayError):
-    """The balance of the token or of its user does not cover the reservation. Trying again is of no use."""
+    """The balance of the token or of its user, or a budget, does not cover the reservation. Trying again is of no use.
+
+    `period` names the budget's period, such as "2026-11-25"; it is empty for a balance.
+    """
 
     status = 429
     type = "insufficient_quota"
     code = "insufficient_quota"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, period: str = "") -> None:
         super().__init__(message, headers=[(b"x-should-retry", b"false")])
+        self.period = period
 
 
 class NoChannelAvailable(GatewayError):
@@ -227,6 +233,12 @@ class MalformedUpstream(UpstreamError):
     """The upstream's answer breaks HTTP or its dialect, is empty, or ended too soon."""
 
     code = "upstream_malformed"
+
+
+class EmptyUpstream(MalformedUpstream):
+    """The upstream's answer ended without an error and without anything in it."""
+
+    code = "upstream_empty"
 
 
 class CallerLeft(Exception):

@@ -7,6 +7,7 @@ and where more is withdrawn than was left.
 from collections.abc import Sequence
 
 from asgi_gateway.errors import InsufficientQuota
+from asgi_gateway.policies.budgets import kind_of
 from asgi_gateway.storage.records import Account, Balance, Reservation, Settlement
 
 __all__ = ["AccountState", "check_amount", "check_settlement", "close", "set_aside"]
@@ -18,7 +19,7 @@ class AccountState:
     `declared` is what a file granted last, None if none did; `changed` is set by whatever changes a sum.
     """
 
-    __slots__ = ("changed", "declared", "granted", "kind", "reserved", "spent", "unlimited")
+    __slots__ = ("changed", "declared", "granted", "kind", "period", "reserved", "spent", "unlimited")
 
     def __init__(
         self,
@@ -28,8 +29,11 @@ class AccountState:
         reserved: int = 0,
         unlimited: bool = False,
         declared: int | None = None,
+        *,
+        period: str = "",
     ) -> None:
         self.kind = kind
+        self.period = period
         self.granted = granted
         self.spent = spent
         self.reserved = reserved
@@ -85,13 +89,20 @@ def set_aside(states: Sequence[AccountState], amount: int) -> None:
         if amount > available and not state.unlimited:
             for earlier in states[:done]:
                 earlier.reserved -= amount
-            raise InsufficientQuota(
-                f"The {state.kind}'s quota does not cover this request: {amount} units needed, "
-                f"{max(available, 0)} of {state.granted} available "
-                f"({state.spent} spent, {state.reserved} reserved)."
-            )
+            raise _insufficient(state, amount, available)
         state.reserved += amount
         state.changed = True
+
+
+def _insufficient(state: AccountState, amount: int, available: int) -> InsufficientQuota:
+    whose = f"{state.kind}'s quota"
+    if state.period:
+        whose = f"{state.kind}'s budget for the {kind_of(state.period)} {state.period}"
+    return InsufficientQuota(
+        f"The {whose} does not cover this request: {amount} units needed, {max(available, 0)} of {state.granted} "
+        f"available ({state.spent} spent, {state.reserved} reserved).",
+        period=state.period,
+    )
 
 
 def close(states: Sequence[AccountState], amount: int, charge: int) -> int:

@@ -30,7 +30,7 @@ from asgi_gateway.dialects import CHAT_DIALECTS, TOKEN_COUNTS
 from asgi_gateway.dialects.contract import ChatDialect, Operation, ResponseTap
 from asgi_gateway.dialects.openai_responses import OPENAI_RESPONSES
 from asgi_gateway.dialects.sse import is_event_stream
-from asgi_gateway.errors import InvalidRequest, UpstreamError
+from asgi_gateway.errors import EmptyUpstream, InvalidRequest, UpstreamError
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.middleware.body import replay
 from asgi_gateway.middleware.counting import count_tokens
@@ -145,10 +145,11 @@ class FormatConversionMiddleware:
         )
         try:
             await self.app(scope, replay(body, receive), crossing)
-        except UpstreamError:
+        except UpstreamError as error:
             if not crossing.started and exchange.outcome is Outcome.TRUNCATED:
                 # The relay took its bytes for released; the caller has seen none.
-                exchange.outcome = Outcome.UPSTREAM_FAILED
+                empty = isinstance(error, EmptyUpstream)
+                exchange.outcome = Outcome.EMPTY if empty else Outcome.UPSTREAM_FAILED
             raise
         finally:
             crossing.note()

@@ -10,7 +10,7 @@ import asyncio
 from asgi_gateway.departure import Departure
 from asgi_gateway.dialects.contract import Dialect, Head
 from asgi_gateway.dialects.sse import PING, is_event_stream, takes_comments
-from asgi_gateway.errors import MalformedUpstream, UpstreamTimeout
+from asgi_gateway.errors import EmptyUpstream, MalformedUpstream, UpstreamTimeout
 from asgi_gateway.relay.transport import UpstreamRequest, UpstreamResponse
 from asgi_gateway.types import Send
 
@@ -109,7 +109,7 @@ class Delivery:
             if self._dialect.head(held, stream=self._stream, complete=not chunk) is Head.RELEASE:
                 return held, not chunk
             if not chunk:
-                raise MalformedUpstream("The upstream's answer ended before it said anything.")
+                raise EmptyUpstream("The upstream's answer ended before it said anything.")
         return held, False
 
     async def _read(self) -> bytes:

@@ -15,7 +15,7 @@ from typing import ClassVar
 from asgi_gateway.departure import Departure, WatchList
 from asgi_gateway.dialects import DIALECTS
 from asgi_gateway.dialects.contract import Operation
-from asgi_gateway.errors import CallerLeft, GatewayError, UpstreamError
+from asgi_gateway.errors import CallerLeft, EmptyUpstream, GatewayError, UpstreamError
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
 from asgi_gateway.providers.concealment import conceal
 from asgi_gateway.providers.contract import Endpoint
@@ -111,7 +111,7 @@ class Relay:
             exchange.outcome = Outcome.CALLER_LEFT
             raise
         except BaseException as failure:
-            exchange.outcome = Outcome.TRUNCATED if started else Outcome.UPSTREAM_FAILED
+            exchange.outcome = Outcome.TRUNCATED if started else _failed(failure)
             if isinstance(failure, UpstreamError):
                 conceal(failure, exchange.route.channel)
             raise
@@ -217,6 +217,10 @@ class Relay:
                 self._endpoints.clear()
             kept = self._endpoints[key] = (route, endpoint)
         return kept[1]
+
+
+def _failed(failure: BaseException) -> Outcome:
+    return Outcome.EMPTY if isinstance(failure, EmptyUpstream) else Outcome.UPSTREAM_FAILED
 
 
 async def _whole_body(receive: Receive) -> bytes:

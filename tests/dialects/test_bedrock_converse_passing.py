@@ -138,8 +138,8 @@ def test_the_head_of_a_stream_waits_for_output(data: bytes, complete: bool, head
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (b"", "upstream_malformed"),
-        (stream(START), "upstream_malformed"),
+        (b"", "upstream_empty"),
+        (stream(START), "upstream_empty"),
         (b"<html>no stream at all", "upstream_malformed"),
         (stream(START) + FAILURE, "ThrottlingException"),
     ],

@@ -54,6 +54,7 @@ FIELD = error_object("invalid_request_error", "integer_above_max_value", param="
 
 UNREACHABLE = Refusal(502, code="upstream_unreachable")
 MALFORMED = Refusal(502, code="upstream_malformed")
+EMPTY = Refusal(502, code="upstream_empty")
 AUTH = Refusal(502, code="upstream_auth")
 MISSING = Refusal(503, code="upstream_model_missing")
 OVERLOADED = Refusal(503, "overloaded_error")
@@ -108,7 +109,7 @@ FAULTS = [
     both("gzip of a stream", zipped(EVENTS + FINISH + DONE, SSE), MALFORMED),
     both("gzip of a long stream", zipped(NOISE + EVENTS + FINISH + DONE, SSE), MALFORMED),
     # An answer that is not streamed, whatever was asked for.
-    both("empty body", sized(b""), MALFORMED),
+    both("empty body", sized(b""), EMPTY),
     both("a page with a good status", sized(PAGE, start=head(kind="text/html")), MALFORMED),
     both("another object", sized(b'{"ok": true}'), MALFORMED),
     both("an error with a good status", sized(error_object("overloaded_error")), OVERLOADED),
@@ -129,10 +130,10 @@ FAULTS = [
     # A stream of which nothing was released.
     streamed("silent behind the head", b"", late("first_event"), then="silence"),
     streamed("silent behind the role", ROLE, Refusal(504, code="upstream_timeout"), then="silence"),
-    streamed("empty stream", b"", MALFORMED),
-    streamed("nothing but the role", ROLE, MALFORMED),
-    streamed("nothing but comments", b": ping\n\n: ping\n\n", MALFORMED),
-    streamed("nothing but an end", DONE, MALFORMED),
+    streamed("empty stream", b"", EMPTY),
+    streamed("nothing but the role", ROLE, EMPTY),
+    streamed("nothing but comments", b": ping\n\n: ping\n\n", EMPTY),
+    streamed("nothing but an end", DONE, EMPTY),
     streamed("malformed first event", GARBLED + EVENTS + FINISH + DONE, MALFORMED),
     streamed("half a first event", GARBLED[:-2], MALFORMED),
     streamed("an error event at once", FAILED, OVERLOADED),

@@ -216,12 +216,11 @@ class Books:
     def _read_accounts(self, wanted: Iterable[str]) -> None:
         names = [name for name in wanted if name not in self._states]
         for name, granted, spent, reserved, unlimited, declared in self._db.select(SELECT_ACCOUNTS, names):
-            kind = name.partition(":")[0]
-            self._states[name] = AccountState(kind, granted, spent, reserved, bool(unlimited), declared)
+            self._states[name] = _state_of(name, granted, spent, reserved, bool(unlimited), declared)
             self._stored.add(name)
         for name in names:
             if name not in self._states:
-                self._states[name] = AccountState(name.partition(":")[0])
+                self._states[name] = _state_of(name)
 
     def _of(self, names: Sequence[str]) -> list[AccountState]:
         return [self._states[name] for name in names]
@@ -234,3 +233,8 @@ class Books:
                 raise KeyError(key)
             charge = self._settled[key] = charge_of(rows[0])
         return charge
+
+
+def _state_of(name: str, *sums: Any) -> AccountState:
+    kind, _, rest = name.partition(":")
+    return AccountState(kind, *sums, period=rest.partition("/")[2])

@@ -11,7 +11,7 @@ from asgi_gateway.dialects.anthropic_messages.errors import error_inside
 from asgi_gateway.dialects.anthropic_messages.usage import merged, usage_of
 from asgi_gateway.dialects.contract import Head
 from asgi_gateway.dialects.plain_tap import TokenCount
-from asgi_gateway.errors import MalformedUpstream, UpstreamError
+from asgi_gateway.errors import EmptyUpstream, MalformedUpstream, UpstreamError
 
 __all__ = ["TEXT", "StreamTap", "judge_plain", "judge_stream"]
 
@@ -28,9 +28,9 @@ def judge_plain(data: bytes, *, complete: bool) -> Head:
     """What a plain answer says. Raises `UpstreamError` for an error, `MalformedUpstream` for what is no message."""
     first = data.lstrip()[:1]
     if first != b"{" and (first or complete):
-        raise MalformedUpstream(
-            "the upstream's answer is no JSON object" if first else "the upstream's answer is empty"
-        )
+        if not first:
+            raise EmptyUpstream("the upstream's answer is empty")
+        raise MalformedUpstream("the upstream's answer is no JSON object")
     if not complete:
         return Head.WAIT
     payload = _decoded(data)
@@ -58,11 +58,11 @@ def judge_stream(data: bytes, *, complete: bool) -> Head:
         if kind == "error" or payload.get("error"):
             raise error_inside(payload)
         if kind == "message_stop":
-            raise MalformedUpstream("the upstream's stream ended before it said anything")
+            raise EmptyUpstream("the upstream's stream ended before it said anything")
         if kind not in ("message_start", "ping"):
             return Head.RELEASE
     if complete:
-        raise MalformedUpstream("the upstream's stream ended before it said anything")
+        raise EmptyUpstream("the upstream's stream ended before it said anything")
     return Head.WAIT
 
 

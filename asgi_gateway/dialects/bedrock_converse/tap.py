@@ -11,7 +11,7 @@ from asgi_gateway.dialects.bedrock_converse.frames import Frame, FrameReader, fr
 from asgi_gateway.dialects.bedrock_converse.usage import usage_of
 from asgi_gateway.dialects.contract import Head
 from asgi_gateway.dialects.plain_tap import TokenCount
-from asgi_gateway.errors import MalformedUpstream, UpstreamError
+from asgi_gateway.errors import EmptyUpstream, MalformedUpstream, UpstreamError
 
 __all__ = ["TEXT", "StreamTap", "failure_in", "judge_plain", "judge_stream"]
 
@@ -25,8 +25,9 @@ def judge_plain(data: bytes, *, complete: bool) -> Head:
     """What the first bytes of a plain answer say. Raises for an error inside, or for what is no answer."""
     first = data.lstrip()[:1]
     if first != b"{" and (complete or first):
-        text = "the upstream's answer is no JSON object" if first else "the upstream's answer is empty"
-        raise MalformedUpstream(text)
+        if not first:
+            raise EmptyUpstream("the upstream's answer is empty")
+        raise MalformedUpstream("the upstream's answer is no JSON object")
     if not complete:
         return Head.WAIT
     payload = _decoded(data)
@@ -49,7 +50,7 @@ def judge_stream(data: bytes, *, complete: bool) -> Head:
     except ValueError as wrong:
         raise MalformedUpstream(f"the upstream's answer is no event stream: {wrong}") from wrong
     if complete:
-        raise MalformedUpstream("the upstream's stream ended before it said anything")
+        raise EmptyUpstream("the upstream's stream ended before it said anything")
     return Head.WAIT
 
 

@@ -12,7 +12,7 @@ from asgi_gateway.dialects.cohere_chat.reasons import FAILURES
 from asgi_gateway.dialects.cohere_chat.usage import usage_of
 from asgi_gateway.dialects.contract import Head
 from asgi_gateway.dialects.plain_tap import TokenCount
-from asgi_gateway.errors import MalformedUpstream, UpstreamError
+from asgi_gateway.errors import EmptyUpstream, MalformedUpstream, UpstreamError
 
 __all__ = ["TEXT", "StreamTap", "judge_plain", "judge_stream"]
 
@@ -32,8 +32,9 @@ def judge_plain(data: bytes, *, complete: bool) -> Head:
     """What the first bytes of a plain answer say. Raises for an error inside, or for what is no answer."""
     first = data.lstrip()[:1]
     if first != b"{" and (complete or first):
-        text = "the upstream's answer is no JSON object" if first else "the upstream's answer is empty"
-        raise MalformedUpstream(text)
+        if not first:
+            raise EmptyUpstream("the upstream's answer is empty")
+        raise MalformedUpstream("the upstream's answer is no JSON object")
     if not complete:
         return Head.WAIT
     payload = _decoded(data)
@@ -65,7 +66,7 @@ def judge_stream(data: bytes, *, complete: bool) -> Head:
         if payload.get("type") in _SPEAKS:
             return Head.RELEASE
     if complete:
-        raise MalformedUpstream("the upstream's stream ended before it said anything")
+        raise EmptyUpstream("the upstream's stream ended before it said anything")
     return Head.WAIT
 
 

@@ -16,7 +16,7 @@ from asgi_gateway.dialects.google_generate.errors import error_inside
 from asgi_gateway.dialects.google_generate.usage import Reported, usage_of
 from asgi_gateway.dialects.json_scan import measure
 from asgi_gateway.dialects.plain_tap import TokenCount
-from asgi_gateway.errors import MalformedUpstream, UpstreamError
+from asgi_gateway.errors import EmptyUpstream, MalformedUpstream, UpstreamError
 
 __all__ = ["PlainTap", "StreamTap", "judge_plain", "judge_stream"]
 
@@ -43,7 +43,9 @@ def judge_plain(data: bytes, *, complete: bool) -> Head:
     """What a plain answer says. Raises `UpstreamError` for an error inside it, `MalformedUpstream` for no answer."""
     text = data.removeprefix(BOM).lstrip()
     if text[:1] not in (b"{", b"[") and (complete or text):
-        raise MalformedUpstream("the upstream's answer is no JSON object" if text else "the upstream's answer is empty")
+        if not text:
+            raise EmptyUpstream("the upstream's answer is empty")
+        raise MalformedUpstream("the upstream's answer is no JSON object")
     if not complete:
         return Head.WAIT
     try:
@@ -75,7 +77,7 @@ def judge_stream(data: bytes, *, complete: bool) -> Head:
         if payload_text and _speaks(payload_text):
             return Head.RELEASE
     if complete:
-        raise MalformedUpstream("the upstream's stream ended before it said anything")
+        raise EmptyUpstream("the upstream's stream ended before it said anything")
     return Head.WAIT
 
 

@@ -13,7 +13,7 @@ from asgi_gateway.dialects.openai_responses.errors import error_of_event, error_
 from asgi_gateway.dialects.openai_responses.usage import usage_of
 from asgi_gateway.dialects.openai_wire.errors import error_inside
 from asgi_gateway.dialects.plain_tap import TokenCount
-from asgi_gateway.errors import MalformedUpstream, UpstreamError
+from asgi_gateway.errors import EmptyUpstream, MalformedUpstream, UpstreamError
 
 __all__ = ["TEXT", "StreamTap", "judge_plain", "judge_stream"]
 
@@ -75,9 +75,9 @@ def judge_plain(data: bytes, *, complete: bool) -> Head:
     text = data.removeprefix(BOM)
     first = text.lstrip()[:1]
     if first != b"{" and (complete or first):
-        raise MalformedUpstream(
-            "the upstream's answer is no JSON object" if first else "the upstream's answer is empty"
-        )
+        if not first:
+            raise EmptyUpstream("the upstream's answer is empty")
+        raise MalformedUpstream("the upstream's answer is no JSON object")
     if not complete:
         return Head.WAIT
     try:
@@ -112,7 +112,7 @@ def judge_stream(data: bytes, *, complete: bool) -> Head:
         if payload.get("type") not in _WAITS:
             return Head.RELEASE
     if complete:
-        raise MalformedUpstream("the upstream's stream ended before it said anything")
+        raise EmptyUpstream("the upstream's stream ended before it said anything")
     return Head.WAIT
 
 

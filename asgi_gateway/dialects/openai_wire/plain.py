@@ -11,7 +11,7 @@ from asgi_gateway.dialects.openai_wire.errors import error_inside
 from asgi_gateway.dialects.openai_wire.ordinary import OrdinaryUsage, ordinary_usage
 from asgi_gateway.dialects.openai_wire.text import TextCount
 from asgi_gateway.dialects.openai_wire.usage import usage_of
-from asgi_gateway.errors import MalformedUpstream
+from asgi_gateway.errors import EmptyUpstream, MalformedUpstream
 from asgi_gateway.storage.records import Usage
 
 __all__ = ["PlainTap", "judge_plain"]
@@ -50,9 +50,9 @@ def judge_plain(data: bytes, *, complete: bool, answer: str) -> Head:
     text = data[len(BOM) :] if data.startswith(BOM) else data
     first = text.lstrip()[:1]
     if first != b"{" and (complete or first):
-        raise MalformedUpstream(
-            "the upstream's answer is no JSON object" if first else "the upstream's answer is empty"
-        )
+        if not first:
+            raise EmptyUpstream("the upstream's answer is empty")
+        raise MalformedUpstream("the upstream's answer is no JSON object")
     if not complete:
         return Head.WAIT
     try:

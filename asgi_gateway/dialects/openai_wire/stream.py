@@ -14,7 +14,7 @@ from asgi_gateway.dialects.contract import Head
 from asgi_gateway.dialects.openai_wire.errors import error_inside
 from asgi_gateway.dialects.openai_wire.text import TextCount
 from asgi_gateway.dialects.openai_wire.usage import usage_of
-from asgi_gateway.errors import MalformedUpstream, UpstreamError
+from asgi_gateway.errors import EmptyUpstream, MalformedUpstream, UpstreamError
 from asgi_gateway.storage.records import Usage
 
 __all__ = ["StreamTap", "error_in", "judge_stream"]
@@ -48,7 +48,7 @@ def judge_stream(data: bytes, *, complete: bool) -> Head:
         if _speaks(event):
             return Head.RELEASE
     if complete:
-        raise MalformedUpstream("the upstream's stream ended before it said anything")
+        raise EmptyUpstream("the upstream's stream ended before it said anything")
     return Head.WAIT
 
 
@@ -248,7 +248,7 @@ def _speaks(event: bytes) -> bool:
     """Whether an event carries output or a reason to finish. Raises for an error, an end, or what is no chunk."""
     data = sse.data_of(event)
     if data.strip() == b"[DONE]":
-        raise MalformedUpstream("the upstream's stream ended before it said anything")
+        raise EmptyUpstream("the upstream's stream ended before it said anything")
     payload = _decoded(data)
     error = error_in(event, payload)
     if error is not None:
