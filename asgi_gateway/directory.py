@@ -13,8 +13,9 @@ from typing import Protocol
 
 from cachetools import LRUCache
 
-from asgi_gateway.policies.pricing import PriceTable
+from asgi_gateway.policies.pricing import PriceTable, Tariff
 from asgi_gateway.policies.selection import ChannelTable
+from asgi_gateway.price_book import PriceBook
 from asgi_gateway.storage.protocols import Storage
 from asgi_gateway.storage.records import Channel, Group, Token, User
 
@@ -115,21 +116,35 @@ class TokenDirectory:
 
 
 class Directory:
-    """The catalogue and the tokens of one process, kept up to date with a storage."""
+    """The catalogue, the prices and the tokens of one process, kept up to date with a storage.
 
-    def __init__(self, storage: Storage, catalogue: Catalogue, *, max_age: float = 60.0) -> None:
+    `library` says whether models that nobody set a price for have the one of the default library.
+    """
+
+    def __init__(self, storage: Storage, catalogue: Catalogue, *, max_age: float = 60.0, library: bool = False) -> None:
         self.storage = storage
         self.catalogue = catalogue
+        self.prices = PriceBook(storage.prices, catalogue.prices, library=library)
         self.tokens = TokenDirectory(storage, max_age=max_age)
         self._version: int | None = None
 
     async def refresh(self) -> bool:
         """Load what changed; True when something did. Costs one small query when nothing did."""
+        self.prices.review()
         version = await self.storage.version()
         if version == self._version:
             return False
         channels: Sequence[Channel] = await self.storage.channels.list()
+        self.prices.take(await self.storage.options.all())
         self.catalogue = replace(self.catalogue, channels=ChannelTable(channels))
         self.tokens.forget()
         self._version = version
         return True
+
+    def priced(self, model: str, ratio: Decimal) -> Tariff | None:
+        """See `PriceBook.priced`."""
+        return self.prices.priced(model, ratio)
+
+    async def tariff(self, model: str, ratio: Decimal) -> Tariff | None:
+        """See `PriceBook.tariff`."""
+        return await self.prices.tariff(model, ratio)

@@ -1,6 +1,6 @@
 """Prices by the names of models, and the names of the prices themselves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import MISSING, fields, replace
 from decimal import Decimal
 from hashlib import sha256
@@ -59,6 +59,10 @@ class PriceTable:
 
     def __contains__(self, model: object) -> bool:
         return isinstance(model, str) and self.name(model) is not None
+
+    def items(self) -> ItemsView[str, Price]:
+        """The prices by the names under which they stand."""
+        return self._prices.items()
 
     def name(self, model: str) -> str | None:
         """The name under which the model's price stands: its own, or a pattern; None when it has no price."""
