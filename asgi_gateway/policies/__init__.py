@@ -1,5 +1,6 @@
 """Decisions without I/O: which channel, whether again, at what price. Clock and randomness are parameters."""
 
+from asgi_gateway.policies.explanation import Explanation, explain
 from asgi_gateway.policies.pricing import (
     BILLING,
     MAX_CHARGE,
@@ -23,6 +24,7 @@ __all__ = [
     "Billing",
     "ChannelTable",
     "Estimate",
+    "Explanation",
     "PriceTable",
     "ReasoningSuffix",
     "RetryPolicy",
@@ -34,6 +36,7 @@ __all__ = [
     "cost",
     "cut",
     "estimate",
+    "explain",
     "price_version",
     "settle_usage",
 ]
