@@ -9,20 +9,15 @@ Doing it again changes nothing, and several processes may do it at once.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from secrets import token_bytes
 
 from asgi_gateway.config.settings import ROOT, Settings, TokenSettings, UserSettings
 from asgi_gateway.errors import ServiceUnavailable
-from asgi_gateway.policies.pricing import price_version
 from asgi_gateway.storage.keys import digest_of, hint_of
 from asgi_gateway.storage.protocols import Storage
-from asgi_gateway.storage.records import Account, Channel, Price, Token, User
+from asgi_gateway.storage.records import Account, Channel, Token, User
 
-__all__ = ["PRICE_OPTION", "declare", "ensure_root"]
-
-PRICE_OPTION = "price/"
-"""Options of this prefix hold the numbers of each price that was ever in force, by its version."""
+__all__ = ["declare", "ensure_root"]
 
 TRIES = 10
 """How often two processes may be in each other's way before one gives up."""
@@ -59,7 +54,6 @@ async def _declare(settings: Settings, storage: Storage) -> None:
     if ROOT not in users and any(token.user == ROOT for token in settings.tokens):
         users[ROOT] = await ensure_root(storage)
     await _tokens(settings.tokens, users, storage)
-    await _prices(settings.prices, storage)
 
 
 async def _channels(declared: Sequence[Channel], storage: Storage) -> None:
@@ -157,16 +151,3 @@ async def _take_key(holder: Token, storage: Storage) -> None:
 
 async def _grant(account: Account, quota: int | None, unlimited: bool, storage: Storage) -> None:
     await storage.ledger.declare(account, quota or 0, unlimited=unlimited)
-
-
-async def _prices(prices: Mapping[str, Price], storage: Storage) -> None:
-    """Keep the numbers of each price, so that a charge made with it can be recomputed when it is long replaced."""
-    for price in prices.values():
-        name = PRICE_OPTION + price_version(price)
-        if await storage.options.get(name) is None:
-            await storage.options.create(name, _numbers(price))
-
-
-def _numbers(price: Price) -> dict[str, str]:
-    numbers = {kind: getattr(price, kind) for kind in price.__slots__}
-    return {kind: str(number) for kind, number in numbers.items() if isinstance(number, Decimal)}

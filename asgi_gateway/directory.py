@@ -15,11 +15,11 @@ from cachetools import LRUCache
 
 from asgi_gateway.policies.pricing import PriceTable, Tariff
 from asgi_gateway.policies.selection import ChannelTable
-from asgi_gateway.price_book import PriceBook
+from asgi_gateway.price_book import PriceBook, TariffHolder
 from asgi_gateway.storage.protocols import Storage
 from asgi_gateway.storage.records import Channel, Group, Token, User
 
-__all__ = ["Catalogue", "CatalogueHolder", "Directory", "TokenDirectory", "resolved_aliases"]
+__all__ = ["Catalogue", "CatalogueHolder", "Directory", "PricedCatalogueHolder", "TokenDirectory", "resolved_aliases"]
 
 DEFAULT_GROUP = Group(name="default")
 
@@ -59,6 +59,10 @@ class CatalogueHolder(Protocol):
 
     @property
     def catalogue(self) -> Catalogue: ...
+
+
+class PricedCatalogueHolder(CatalogueHolder, TariffHolder, Protocol):
+    """Whoever has the catalogue of now and knows what models cost."""
 
 
 class TokenDirectory:

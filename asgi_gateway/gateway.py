@@ -5,11 +5,12 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from asgi_gateway.backends import open_storage
+from asgi_gateway.backends import configured_storage
 from asgi_gateway.compose import Layer, compose
 from asgi_gateway.config import Settings, TokenSettings, UserSettings, extended, load_settings
 from asgi_gateway.declaration import declare
@@ -93,11 +94,13 @@ class Gateway:
         access_log: AccessLog | None = log_access,
         registry: "CollectorRegistry | None" = None,
     ) -> None:
-        if storage is None:
-            storage = "memory://" if settings is None else settings.storage.url
         self.settings = extended(settings or Settings(), channels=channels, users=users, tokens=tokens)
-        self.storage: Storage = open_storage(storage) if isinstance(storage, str) else storage
-        self.directory = Directory(self.storage, _catalogue(self.settings))
+        if storage is None:
+            storage = "memory://" if settings is None else self.settings.storage.url
+        if isinstance(storage, str):
+            storage = configured_storage(replace(self.settings.storage, url=storage))
+        self.storage: Storage = storage
+        self.directory = Directory(self.storage, _catalogue(self.settings), library=self.settings.prices.library)
         self.fallback = fallback
         self.relay = Relay(
             transport=transport, socket_transport=socket_transport, ping=float(self.settings.server.ping)
@@ -377,5 +380,5 @@ def _layers(
 
 def _catalogue(settings: Settings) -> Catalogue:
     return Catalogue(
-        prices=PriceTable(settings.prices), groups=settings.groups, aliases=resolved_aliases(settings.aliases)
+        prices=PriceTable(settings.model_prices), groups=settings.groups, aliases=resolved_aliases(settings.aliases)
     )

@@ -59,10 +59,25 @@ def _server(settings: Settings) -> Iterator[Mistake]:
 def _storage(settings: Settings) -> Iterator[Mistake]:
     if "://" not in settings.storage.url:
         yield Mistake("storage.url", "must be a URL: memory://, or sqlite:///file.db")
-    if settings.storage.redis:
-        yield Mistake("storage.redis", "limits shared through Redis do not exist yet; leave it empty")
+    if settings.storage.redis and not _is_redis(settings.storage.redis):
+        yield Mistake("storage.redis", "must be redis://host:6379/0, rediss://host:6379/0 or unix:///path?db=0")
+    if settings.storage.crypto_secret_previous.reveal() and not settings.storage.crypto_secret.reveal():
+        yield Mistake("storage.crypto_secret", "is missing: previous secrets are only for reading")
     if settings.storage.sync <= 0:
         yield Mistake("storage.sync", "must be above 0")
+
+
+def _is_redis(url: str) -> bool:
+    """Whether it is a URL that names a server. Nothing of it is shown: a password may stand anywhere in it."""
+    try:
+        parts = urlsplit(url)
+        database = parts.path.removeprefix("/")
+        if parts.scheme == "unix":
+            return bool(parts.path)
+        known = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+        return known and (not database or database.isdecimal())
+    except ValueError:  # a port that is no number
+        return False
 
 
 def _channels(settings: Settings) -> Iterator[Mistake]:
@@ -120,7 +135,7 @@ def _prices(settings: Settings) -> Iterator[Mistake]:
     for name, group in settings.groups.items():
         if group.ratio < 0:
             yield Mistake(f"groups.{name}.ratio", "must be at least 0")
-    for model, price in settings.prices.items():
+    for model, price in settings.model_prices.items():
         yield from (Mistake(f'models."{model}".price.{kind}', "must be at least 0") for kind in _negative_kinds(price))
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "IdentitySettings",
     "LimitSettings",
     "ModelSettings",
+    "PriceSettings",
     "RateLimit",
     "ResponsesSettings",
     "RetrySettings",
@@ -69,6 +70,10 @@ class StorageSettings:
     redis: str = field(default="", repr=False)
     sync: float = 1.0
     """Seconds after which a change made by another process is seen at the latest."""
+    crypto_secret: Secret = Secret("")
+    """What secrets in the database are encrypted under; empty: they are stored in clear."""
+    crypto_secret_previous: Secret = Secret("")
+    """Former secrets, separated by commas: what is still encrypted under them is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +153,16 @@ class BillingSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSettings:
+    """`[prices]`: what models cost that no `[models]` entry says a price of."""
+
+    library: bool = True
+    """The prices that came with the installed `genai-prices`, or that `price refresh` stored."""
+    file: str = field(default="", repr=False)  # it may hold a password
+    """From where `price refresh` takes its data: a path or a URL; empty: where the library publishes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdentitySettings:
     """`[identity]`: callers named by the host application."""
 
@@ -185,10 +200,11 @@ class Settings:
     rate_limits: tuple[RateLimit, ...] = ()
     retry: RetrySettings = field(default_factory=RetrySettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
+    prices: PriceSettings = field(default_factory=PriceSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     responses: ResponsesSettings = field(default_factory=ResponsesSettings)
 
     @property
-    def prices(self) -> dict[str, Price]:
+    def model_prices(self) -> dict[str, Price]:
         """The price of each model that has one."""
         return {name: model.price for name, model in self.models.items() if model.price is not None}

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import ClassVar, Literal
 
 from asgi_gateway.dialects.contract import Operation
-from asgi_gateway.directory import CatalogueHolder
+from asgi_gateway.directory import PricedCatalogueHolder
 from asgi_gateway.errors import CallerLeft, GatewayError, ServiceUnavailable, UnpricedModel
 from asgi_gateway.exchange import SCOPE_KEY, Exchange
 from asgi_gateway.middleware.entry import enter
@@ -48,7 +48,7 @@ class QuotaMiddleware:
         app: ASGIApp,
         *,
         ledger: Ledger,
-        directory: CatalogueHolder,
+        directory: PricedCatalogueHolder,
         unpriced: Literal["refuse", "free"] = "refuse",
         default_output: int = 4096,
     ) -> None:
@@ -66,7 +66,7 @@ class QuotaMiddleware:
         if exchange is None:
             await enter(self, self.app, scope, receive, send)
             return
-        tariff = self._tariff(exchange)
+        tariff = await self._tariff(exchange)
         prompt_bytes = await _prompt_bytes(exchange)
         reservation = self._reservation(exchange, tariff, prompt_bytes)
         await self.ledger.reserve(reservation)
@@ -89,12 +89,12 @@ class QuotaMiddleware:
             # the reservation is closed by recovery.
             logger.error("the settlement of %s was not taken: %s", reservation.request_id, reason)
 
-    def _tariff(self, exchange: Exchange) -> Tariff:
+    async def _tariff(self, exchange: Exchange) -> Tariff:
         assert exchange.model is not None and exchange.caller is not None  # `compose` checked that somebody writes them
         if exchange.operation is Operation.TOKEN_COUNT:
             return self._free
-        catalogue = self.directory.catalogue
-        tariff = catalogue.prices.tariff(exchange.model.resolved, catalogue.ratio(exchange.caller.group))
+        model, ratio = exchange.model.resolved, self.directory.catalogue.ratio(exchange.caller.group)
+        tariff = self.directory.priced(model, ratio) or await self.directory.tariff(model, ratio)
         if tariff is not None:
             return tariff
         if self.unpriced == "refuse":

@@ -3,24 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asgi_gateway.backends import open_storage
-from asgi_gateway.config import ModelSettings, Settings, TokenSettings, UserSettings, extended
-from asgi_gateway.declaration import PRICE_OPTION, declare, ensure_root
+from asgi_gateway.config import Settings, TokenSettings, UserSettings, extended
+from asgi_gateway.declaration import declare, ensure_root
 from asgi_gateway.errors import ServiceUnavailable
-from asgi_gateway.policies.pricing import price_version
 from asgi_gateway.storage.keys import digest_of
 from asgi_gateway.storage.protocols import Storage
 from asgi_gateway.storage.records import (
     Account,
     Channel,
     Outcome,
-    Price,
     Reservation,
     Secret,
     Settlement,
@@ -219,21 +216,6 @@ async def test_a_root_user_that_was_limited_at_run_time_stays_so(storage: Storag
 
     assert await ensure_root(storage) == root
     assert not (await storage.ledger.balance(Account("user", root.id))).unlimited
-
-
-async def test_the_numbers_of_every_price_are_kept(storage: Storage) -> None:
-    """A charge can be recomputed long after its price was replaced."""
-    old = Price(input=Decimal("0.15"), output=Decimal("0.6"))
-    new = Price(input=Decimal("0.10"), output=Decimal("0.6"), cache_read=Decimal("0.01"))
-    for price in (old, new, new):
-        await declare(Settings(models={"m": ModelSettings(price=price), "free": ModelSettings()}), storage)
-
-    assert await storage.options.get(PRICE_OPTION + price_version(old)) == {"input": "0.15", "output": "0.6"}
-    assert await storage.options.get(PRICE_OPTION + price_version(new)) == {
-        "input": "0.10",
-        "output": "0.6",
-        "cache_read": "0.01",
-    }
 
 
 async def test_several_processes_may_declare_at_once(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_every_key_of_the_reference_is_read(load: Load) -> None:
         ),
     )
     assert settings.groups == {"default": Group(name="default", ratio=Decimal("1.5"))}
-    assert settings.prices == {
+    assert settings.model_prices == {
         "gpt-4o-mini": Price(input=Decimal("0.15"), output=Decimal("0.60"), cache_read=Decimal(1))
     }
     assert settings.aliases == {"fast": "gpt-4o-mini"}
@@ -158,8 +158,8 @@ def test_numbers_of_prices_never_pass_through_a_float(load: Load) -> None:
     """A price written as a number keeps each of its digits."""
     settings = load('[models.m.price]\ninput = 0.1234567890123456789\noutput = "1e-7"')
 
-    assert str(settings.prices["m"].input) == "0.1234567890123456789"
-    assert settings.prices["m"].output == Decimal("0.0000001")
+    assert str(settings.model_prices["m"].input) == "0.1234567890123456789"
+    assert settings.model_prices["m"].output == Decimal("0.0000001")
 
 
 def test_nothing_at_all_gives_the_defaults() -> None:
