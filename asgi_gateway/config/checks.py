@@ -4,15 +4,15 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from asgi_gateway.config.reader import Mistake, nearest
 from asgi_gateway.config.settings import ROOT, RateLimit, Settings
+from asgi_gateway.policies.price_checks import price_mistakes
 from asgi_gateway.policies.windows import parse_rate
 from asgi_gateway.providers import check_channel
-from asgi_gateway.storage.records import Price, Timeouts
+from asgi_gateway.storage.records import Timeouts
 
 __all__ = ["mistakes_in"]
 
@@ -61,7 +61,9 @@ def _storage(settings: Settings) -> Iterator[Mistake]:
         yield Mistake("storage.url", "must be a URL: memory://, or sqlite:///file.db")
     if settings.storage.redis and not _is_redis(settings.storage.redis):
         yield Mistake("storage.redis", "must be redis://host:6379/0, rediss://host:6379/0 or unix:///path?db=0")
-    if settings.storage.crypto_secret_previous.reveal() and not settings.storage.crypto_secret.reveal():
+    if settings.storage.crypto_secret is not None and not settings.storage.crypto_secret.reveal():
+        yield Mistake("storage.crypto_secret", "must not be empty")
+    if settings.storage.crypto_secret_previous and not settings.storage.crypto_secret:
         yield Mistake("storage.crypto_secret", "is missing: previous secrets are only for reading")
     if settings.storage.sync <= 0:
         yield Mistake("storage.sync", "must be above 0")
@@ -136,14 +138,8 @@ def _prices(settings: Settings) -> Iterator[Mistake]:
         if group.ratio < 0:
             yield Mistake(f"groups.{name}.ratio", "must be at least 0")
     for model, price in settings.model_prices.items():
-        yield from (Mistake(f'models."{model}".price.{kind}', "must be at least 0") for kind in _negative_kinds(price))
-
-
-def _negative_kinds(price: Price) -> Iterator[str]:
-    for kind in price.__slots__:
-        number = getattr(price, kind)
-        if isinstance(number, Decimal) and number < 0:
-            yield kind
+        for key, reason in price_mistakes(price):
+            yield Mistake(f'models."{model}".price.{key}', reason)
 
 
 def _aliases(settings: Settings) -> Iterator[Mistake]:

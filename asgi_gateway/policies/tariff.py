@@ -76,7 +76,8 @@ class Extras:
         self.images = {name: numbers.of(number, 1) for name, number in price.images.items()}
         self.tools = {kind: numbers.of(number, 1000) for kind, number in price.tools.items()}
         # From the highest down, so that the first one reached is the one that counts.
-        self.tiers = [(tier.above, _rates(price, numbers, tier)) for tier in reversed(price.tiers)]
+        tiers = sorted(price.tiers, key=lambda tier: tier.above, reverse=True)
+        self.tiers = [(tier.above, _rates(price, numbers, tier)) for tier in tiers]
         multipliers = {name: number.as_integer_ratio() for name, number in price.service_tiers.items()}
         self.scale = lcm(*(denominator for _, denominator in multipliers.values()))
         """All multipliers are integers over it."""
