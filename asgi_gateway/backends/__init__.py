@@ -1,20 +1,37 @@
 """The storages: one folder each. Loading this package loads none of the libraries that only one of them needs."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from asgi_gateway.backends.memory import MemoryStorage
+from asgi_gateway.config import StorageSettings
 from asgi_gateway.storage.protocols import Storage
+from asgi_gateway.storage.records import Secret
+from asgi_gateway.storage.vault import Vault
 
 if TYPE_CHECKING:
     from asgi_gateway.backends.sql import SqlStorage
 
-__all__ = ["MemoryStorage", "SqlStorage", "open_storage"]
+__all__ = ["MemoryStorage", "SqlStorage", "configured_storage", "open_storage", "vault_of"]
 
 
-def open_storage(url: str, *, shared: bool = False) -> Storage:
+def configured_storage(settings: StorageSettings, *, shared: bool = False) -> Storage:
+    """The storage that settings describe, not opened yet; see `open_storage`."""
+    return open_storage(settings.url, shared=shared, redis=settings.redis, vault=vault_of(settings))
+
+
+def vault_of(settings: StorageSettings) -> Vault:
+    """What seals secrets at rest, by the settings. Raises `ValueError` where the extra is missing."""
+    former = settings.crypto_secret_previous
+    texts = [text.strip() for text in former.reveal().split(",")] if former is not None else []
+    return Vault(settings.crypto_secret, [Secret(text) for text in texts if text])
+
+
+def open_storage(url: str, *, shared: bool = False, redis: str = "", vault: Vault | None = None) -> Storage:
     """The storage of a URL, not opened yet: "memory://", "sqlite:///relative/path", "sqlite:////absolute/path".
 
-    `shared` is set when several processes use it. Raises `ValueError` for other URLs, and for shared memory.
+    `shared` is set when several processes use it. `redis` is the URL of a Redis beside it, which memory has no use for.
+    `vault` seals the secrets in it. Raises `ValueError` for other URLs, and for shared memory.
     """
     scheme = url.partition(":")[0].partition("+")[0].lower()
     if scheme == "memory":
@@ -24,8 +41,18 @@ def open_storage(url: str, *, shared: bool = False) -> Storage:
     if scheme == "sqlite":
         from asgi_gateway.backends.sql import SqlStorage
 
-        return SqlStorage(url, shared)
+        return _beside(redis, SqlStorage(url, shared, vault=vault), vault)
     raise ValueError(f"storage URL: {scheme or url!r} is not supported yet; use sqlite:///path or memory://")
+
+
+def _beside(redis: str, storage: "SqlStorage", vault: Vault | None) -> Storage:
+    if not redis:
+        return storage
+    if find_spec("redis") is None:
+        raise ValueError("storage.redis: the extra is missing: pip install 'asgi-gateway[redis]'")
+    from asgi_gateway.backends.redis import RedisStorage
+
+    return RedisStorage(storage, redis, vault=vault)
 
 
 def __getattr__(name: str) -> Any:

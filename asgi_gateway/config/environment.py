@@ -22,14 +22,15 @@ READ: Mapping[str, str] = {
     "SYNC_FREQUENCY": "storage.sync",
     "SQL_DSN": "storage.url",
     "SQLITE_PATH": "storage.url",
+    "REDIS_CONN_STRING": "storage.redis",
+    "CRYPTO_SECRET": "storage.crypto_secret",
+    "CRYPTO_SECRET_PREVIOUS": "storage.crypto_secret_previous",
 }
 """Variables that are read, and the key of the file whose value they replace."""
 
 NOT_YET: Mapping[str, str] = {
     "LOG_SQL_DSN": "charges are logged in the one database",
-    "REDIS_CONN_STRING": "limits are kept in the database",
     "SESSION_SECRET": "there are no sessions yet",
-    "CRYPTO_SECRET": "channel keys are stored as they are",
     "STREAM_SCANNER_MAX_BUFFER_MB": "the bound on an event is fixed",
     "ERROR_LOG_ENABLED": "errors always go to the log",
     "MEMORY_CACHE_ENABLED": "look-ups always come from memory",
@@ -37,7 +38,7 @@ NOT_YET: Mapping[str, str] = {
     "SQL_MAX_IDLE_CONNS": "the pool sizes itself",
     "SQL_MAX_OPEN_CONNS": "the pool sizes itself",
     "SQL_MAX_LIFETIME": "the pool sizes itself",
-    "REDIS_POOL_SIZE": "limits are kept in the database",
+    "REDIS_POOL_SIZE": "the pool's size is fixed",
     "BATCH_UPDATE_ENABLED": "each charge is stored as it happens",
     "NODE_TYPE": "all nodes are equal",
     "RELAY_IDLE_CONN_TIMEOUT": "the pool's times are fixed",
@@ -139,5 +140,8 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "SYNC_FREQUENCY": _seconds,
     "AZURE_DEFAULT_API_VERSION": str,
     "SQL_DSN": storage_url,
+    "REDIS_CONN_STRING": str,
+    "CRYPTO_SECRET": str,
+    "CRYPTO_SECRET_PREVIOUS": str,
 }
 """How a variable is read where it is no whole number."""

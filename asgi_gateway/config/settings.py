@@ -70,9 +70,9 @@ class StorageSettings:
     redis: str = field(default="", repr=False)
     sync: float = 1.0
     """Seconds after which a change made by another process is seen at the latest."""
-    crypto_secret: Secret = Secret("")
-    """What secrets in the database are encrypted under; empty: they are stored in clear."""
-    crypto_secret_previous: Secret = Secret("")
+    crypto_secret: Secret | None = None
+    """What secrets in the database are encrypted under; None: they are stored in clear."""
+    crypto_secret_previous: Secret | None = None
     """Former secrets, separated by commas: what is still encrypted under them is read."""
 
 

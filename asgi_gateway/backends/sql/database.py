@@ -38,6 +38,9 @@ LOOK_UPS = {"sqlite": 2, "postgresql": 4, "mysql": 4}
 REPORTS = 2
 """Connections of a process, each with a thread."""
 
+CHANGED = "gateway_changed"
+"""In a connection's notes: its transaction was counted as a change."""
+
 ATTEMPTS = 5
 """How often a transaction is tried that the database undoes for the sake of another one."""
 
@@ -57,6 +60,8 @@ class Database:
         require(address.kind)
         self.address = address
         self.wait = wait
+        self.told: list[Callable[[], None]] = []
+        """What is called on the event loop after each transaction that was counted as a change."""
         self._look_ups: _Pool | None = None
         self._reports: _Pool | None = None
 
@@ -84,7 +89,20 @@ class Database:
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that may write."""
-        return await self._open(self._look_ups).run(work, writes=True)
+        changed = False
+
+        def noticing(connection: Connection) -> T:
+            nonlocal changed
+            connection.info.pop(CHANGED, None)
+            done = work(connection)
+            changed = connection.info.pop(CHANGED, False)
+            return done
+
+        done = await self._open(self._look_ups).run(noticing, writes=True)
+        if changed:
+            for tell in self.told:
+                tell()
+        return done
 
     async def report(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which only reads and may take long, in a transaction that sees one state."""
@@ -202,6 +220,7 @@ def bump(connection: Connection) -> None:
     As the last statement of it, so that nobody who holds this row waits for another one.
     """
     connection.execute(update(schema.revision).values(number=schema.revision.c.number + 1))
+    connection.info[CHANGED] = True
 
 
 def revision_of(connection: Connection) -> int:

@@ -20,6 +20,7 @@ from asgi_gateway.backends.sql.journal import Journal
 from asgi_gateway.backends.sql.leases import Lease
 from asgi_gateway.backends.sql.ledger import Leave, SqlLedger
 from asgi_gateway.backends.sql.prices import SqlPrices
+from asgi_gateway.backends.sql.sealing import SealedRows
 from asgi_gateway.backends.sql.sqlite import prepare_file
 from asgi_gateway.backends.sql.stores import SqlChannels, SqlOptions, SqlTokens, SqlUsers
 from asgi_gateway.backends.sql.usage_log import SqlUsageLog
@@ -37,6 +38,7 @@ from asgi_gateway.storage.protocols import (
     Windows,
 )
 from asgi_gateway.storage.records import User
+from asgi_gateway.storage.vault import Vault
 
 __all__ = ["SqlStorage"]
 
@@ -52,6 +54,7 @@ class SqlStorage:
     `wait` is how long a busy database is waited for, `lease` how long a silent process is thought alive,
     `farewell` how long `close` tries to write what is queued; all in seconds.
     `queue` is how many verbs may wait for the database before new work is refused.
+    `vault` seals what channels have of secrets; without one they are stored in clear.
     `wall` gives seconds since the epoch, `clock` the seconds in which windows in memory count.
 
     ```python
@@ -79,6 +82,7 @@ class SqlStorage:
         lease: float = 30.0,
         farewell: float = 10.0,
         queue: int = 10_000,
+        vault: Vault | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -93,7 +97,9 @@ class SqlStorage:
         self._commit = GroupCommit(queue)
         self.users = SqlUsers(database, wall)
         self.tokens = SqlTokens(database, wall)
-        self.channels = SqlChannels(database)
+        vault = vault or Vault()
+        self.channels = SqlChannels(database, vault)
+        self.sealed = SealedRows(database, vault)
         self.options = SqlOptions(database)
         self.prices = SqlPrices(database)
         self.usage_log = SqlUsageLog(database)
@@ -131,6 +137,7 @@ class SqlStorage:
             self._opened = False
             await self._commit.stop(Leave(), self._farewell)
             await self._database.close()
+            self._database.told.clear()
 
     async def ping(self) -> None:
         """See `Storage.ping`."""
@@ -145,6 +152,10 @@ class SqlStorage:
     async def version(self) -> int:
         """See `Storage.version`."""
         return await self._database.read(revision_of)
+
+    def announce(self, changed: Callable[[], None]) -> None:
+        """See `AnnouncedStorage.announce`: here, of this process's own changes."""
+        self._database.told.append(changed)
 
 
 def _path_of(url: str) -> Path:

@@ -1,4 +1,7 @@
-"""Users, tokens, channels and options on SQL: seldom used, so SQLAlchemy writes the statements."""
+"""Users, tokens, channels and options on SQL: seldom used, so SQLAlchemy writes the statements.
+
+MySQL takes texts for equal that differ in blanks at their end: what is found by name must have that very name.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +23,18 @@ from asgi_gateway.backends.sql.entries import (
     user_values,
 )
 from asgi_gateway.backends.sql.rows import account_name
+from asgi_gateway.backends.sql.sealing import opened_row, sealed_values
+from asgi_gateway.backends.sql.upsert import upsert
 from asgi_gateway.storage.records import Account, Channel, Token, User
+from asgi_gateway.storage.vault import Vault
 
 __all__ = ["SqlChannels", "SqlOptions", "SqlTokens", "SqlUsers"]
 
 T = TypeVar("T")
 Values = Mapping[str, object]
 
-HIDDEN = ("schema_version",)
-"""Options of the storage itself."""
+ATTEMPTS = 3
+"""How often a user is looked for that others make at the same time."""
 
 
 class _Rows:
@@ -40,7 +46,12 @@ class _Rows:
         self._noun = noun
 
     async def add(self, values: Values) -> int:
-        return await self._unique(lambda connection: _insert(connection, self._table, values), values)
+        def work(connection: Connection) -> int:
+            id = _insert(connection, self._table, values)
+            bump(connection)
+            return id
+
+        return await self._unique(work, values)
 
     async def update(self, id: int, values: Values) -> None:
         def work(connection: Connection) -> None:
@@ -89,18 +100,25 @@ class SqlUsers:
             user = replace(user, created=datetime.fromtimestamp(self._wall(), UTC))
 
         def work(connection: Connection) -> User:
-            row = connection.execute(select(schema.users).where(schema.users.c.name == user.name)).first()
-            if row is not None:
-                return user_of(row)
             stored = replace(user, id=_insert(connection, schema.users, user_values(user)))
-            _begin_account(connection, account_name(Account("user", stored.id)), quota, unlimited=user.unlimited)
+            self._begin_account(connection, account_name(Account("user", stored.id)), quota, unlimited=user.unlimited)
+            bump(connection)
             return stored
 
-        return await self._database.write(work)
+        for _ in range(ATTEMPTS):
+            known = await self.find(user.name)
+            if known is not None:
+                return known
+            try:
+                return await self._database.write(work)
+            except IntegrityError:
+                pass  # somebody else was faster
+        raise ValueError(f"a user like {user.name!r} exists already")
 
     async def find(self, name: str) -> User | None:
         """The user of a name."""
-        return await self._one(schema.users.c.name == name)
+        user = await self._one(schema.users.c.name == name)
+        return user if user is not None and user.name == name else None
 
     async def get(self, id: int) -> User | None:
         """The user of an id."""
@@ -124,6 +142,13 @@ class SqlUsers:
             lambda connection: connection.execute(select(schema.users).where(condition)).first()
         )
         return None if row is None else user_of(row)
+
+    def _begin_account(self, connection: Connection, account: str, quota: int, *, unlimited: bool) -> None:
+        """Give a new user's account what it starts with, added to what somebody granted to its id before."""
+        changes = {"granted": lambda old, new: old + new}
+        statement = upsert(self._database.kind, schema.accounts, ("granted", "unlimited"), changes)
+        values = {"account": account, "granted": quota, "spent": 0, "reserved": 0, "unlimited": unlimited}
+        connection.execute(statement, values)
 
 
 class SqlTokens:
@@ -155,7 +180,7 @@ class SqlTokens:
         """See `TokenStore.named`."""
         query = select(schema.tokens).where(schema.tokens.c.name == name)
         row = await self._database.read(lambda connection: connection.execute(query).first())
-        return None if row is None else token_of(row)
+        return None if row is None or row.name != name else token_of(row)
 
     async def list(self) -> Sequence[Token]:
         """See `TokenStore.list`."""
@@ -172,30 +197,32 @@ class SqlTokens:
 
 
 class SqlChannels:
-    """`ChannelStore` on SQL."""
+    """`ChannelStore` on SQL. What a row holds of secrets is sealed by the vault."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
+        self._vault = vault
         self._rows = _Rows(database, schema.channels, "channel")
 
     async def add(self, channel: Channel) -> Channel:
         """See `ChannelStore.add`."""
-        return replace(channel, id=await self._rows.add(channel_values(channel)))
+        return replace(channel, id=await self._rows.add(sealed_values(channel_values(channel), self._vault)))
 
     async def named(self, name: str) -> Channel | None:
         """See `ChannelStore.named`."""
         query = select(schema.channels).where(schema.channels.c.name == name)
         row = await self._database.read(lambda connection: connection.execute(query).first())
-        return None if row is None else channel_of(row)
+        return None if row is None or row.name != name else channel_of(opened_row(row, self._vault))
 
     async def list(self) -> Sequence[Channel]:
         """See `ChannelStore.list`."""
         query = select(schema.channels).order_by(schema.channels.c.name)
-        return await self._database.read(lambda connection: [channel_of(row) for row in connection.execute(query)])
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [channel_of(opened_row(row, self._vault)) for row in rows]
 
     async def update(self, channel: Channel) -> None:
         """See `ChannelStore.update`."""
-        await self._rows.update(channel.id, channel_values(channel))
+        await self._rows.update(channel.id, sealed_values(channel_values(channel), self._vault))
 
     async def delete(self, id: int) -> bool:
         """See `ChannelStore.delete`."""
@@ -203,7 +230,7 @@ class SqlChannels:
 
 
 class SqlOptions:
-    """`OptionStore` on SQL. The storage's own options are not shown."""
+    """`OptionStore` on SQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -215,51 +242,45 @@ class SqlOptions:
 
     async def set(self, name: str, value: Any) -> None:
         """Store a value."""
-        text = json.dumps(value)
-        await self._database.write(lambda connection: _set_option(connection, name, text))
+        values = {"name": name, "value": json.dumps(value)}
+        statement = upsert(self._database.kind, schema.options, ["value"])
+
+        def work(connection: Connection) -> None:
+            connection.execute(statement, values)
+            bump(connection)
+
+        await self._database.write(work)
 
     async def create(self, name: str, value: Any) -> Any:
         """See `OptionStore.create`."""
-        text = json.dumps(value)
+        values = {"name": name, "value": json.dumps(value)}
 
-        def work(connection: Connection) -> str:
-            stored = _option(connection, name)
-            if stored is None:
-                _set_option(connection, name, text)
-            return text if stored is None else stored
+        def work(connection: Connection) -> None:
+            connection.execute(insert(schema.options).values(values))
+            bump(connection)
 
-        return json.loads(await self._database.write(work))
+        text = await self._database.read(lambda connection: _option(connection, name))
+        if text is None:
+            try:
+                await self._database.write(work)
+            except IntegrityError:
+                pass  # somebody else was faster
+            text = await self._database.read(lambda connection: _option(connection, name))
+        return value if text is None else json.loads(text)
 
     async def all(self) -> Mapping[str, Any]:
         """All values by name."""
         query = select(schema.options.c.name, schema.options.c.value).order_by(schema.options.c.name)
         rows = await self._database.read(lambda connection: list(connection.execute(query)))
-        return {name: json.loads(text) for name, text in rows if name not in HIDDEN}
+        return {name: json.loads(text) for name, text in rows}
 
 
 def _insert(connection: Connection, table: Table, values: Values) -> int:
-    """Insert a row, count the change, return the new id."""
+    """Insert a row, return the new id."""
     key = connection.execute(insert(table).values(values)).inserted_primary_key
     assert key is not None  # one row was inserted
-    bump(connection)
     return int(key[0])
-
-
-def _begin_account(connection: Connection, account: str, quota: int, *, unlimited: bool) -> None:
-    """Give a new user's account what it starts with, added to what somebody granted to its id before."""
-    sums = schema.accounts.c
-    known = update(schema.accounts).where(sums.account == account)
-    if not connection.execute(known.values(granted=sums.granted + quota, unlimited=unlimited)).rowcount:
-        values = {"account": account, "granted": quota, "spent": 0, "reserved": 0, "unlimited": unlimited}
-        connection.execute(insert(schema.accounts).values(values))
 
 
 def _option(connection: Connection, name: str) -> str | None:
     return connection.execute(select(schema.options.c.value).where(schema.options.c.name == name)).scalar()
-
-
-def _set_option(connection: Connection, name: str, text: str) -> None:
-    where = schema.options.c.name == name
-    if not connection.execute(update(schema.options).where(where).values(value=text)).rowcount:
-        connection.execute(insert(schema.options).values(name=name, value=text))
-    bump(connection)
