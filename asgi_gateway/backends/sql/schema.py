@@ -3,6 +3,8 @@
 Money is in whole units, times of the ledger are seconds since the epoch, other times ISO 8601 texts in UTC,
 lists and mappings JSON texts. Column names avoid words that some database reserves.
 
+Who changes a table here writes a migration for it: see `migration`.
+
 The ledger's tables are written twice an exchange, so they have no index but those that it asks itself: charges are
 numbered in the order of their settlement, and looked up by ledger keys, which begin with their request's id.
 """
@@ -26,15 +28,17 @@ from sqlalchemy import Table as _Table
 from sqlalchemy.dialects.mysql import MEDIUMBLOB, MEDIUMTEXT
 
 __all__ = [
-    "SCHEMA_VERSION",
     "accounts",
     "cache",
     "channels",
     "charge_columns",
     "charges",
+    "hours",
     "leases",
+    "log_state",
     "metadata",
     "options",
+    "outbox",
     "prices",
     "reservations",
     "revision",
@@ -44,10 +48,9 @@ __all__ = [
     "windows",
 ]
 
-SCHEMA_VERSION = 3
-"""The version of these tables, stored as the option `schema_version`."""
-
-metadata = MetaData()
+metadata = MetaData(
+    naming_convention={"uq": "uq_%(table_name)s_%(column_0_name)s", "ix": "ix_%(table_name)s_%(column_0_name)s"}
+)
 
 LongText = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 LongBinary = LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb")
@@ -137,7 +140,7 @@ options = Table("gateway_options", _text("name", 191, primary_key=True), Column(
 
 prices = Table("gateway_prices", _text("version", 64, primary_key=True), Column("content", LongText, nullable=False))
 
-revision = Table("gateway_revision", Column("id", Integer, primary_key=True), _number("number"))
+revision = Table("gateway_revision", Column("id", Integer, primary_key=True, autoincrement=False), _number("number"))
 
 accounts = Table(
     "gateway_accounts",
@@ -245,4 +248,36 @@ cache = Table(
     Column("value", LongBinary, nullable=False),
     _seconds("expires"),
     Index("gateway_cache_expires", "expires"),
+)
+
+hours = Table(
+    "gateway_hours",
+    Column("span", Integer, primary_key=True, autoincrement=False),  # in seconds: of an hour or of a day, in UTC
+    _text("kind", 16, primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    _text("digest", 32, primary_key=True),  # of the name, which is too long for the indexes of some databases
+    _text("name"),
+    _number("requests"),
+    _number("input_tokens"),
+    _number("output_tokens"),
+    _number("charged"),
+    Index("gateway_hours_of_name", "span", "kind", "digest", "start"),
+    sqlite_with_rowid=False,
+)
+
+log_state = Table(
+    "gateway_log_state",
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _text("owner", 32),  # names the gateway's database, in its log database too
+    _number("rolled"),  # charges up to this number are in `hours`
+    _number("pruned"),  # hours before this time may miss charges
+    _number("copied"),  # in a log database: charges up to this number are there
+    _truth("copying"),  # whether there ever was a log database
+    _number("turn"),  # changes whenever the sums do, and whenever a charge is corrected
+)
+
+outbox = Table(
+    "gateway_outbox",
+    Column("number", Counted, primary_key=True, autoincrement=True),
+    _text("ledger_key", 64),
 )

@@ -3,15 +3,12 @@
 import sqlite3
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from asgi_gateway.backends.memory.windows import MemoryWindows
-from asgi_gateway.backends.sql import schema
 from asgi_gateway.backends.sql.address import address_of
 from asgi_gateway.backends.sql.cache import SqlCache
 from asgi_gateway.backends.sql.commit import GroupCommit
@@ -19,9 +16,9 @@ from asgi_gateway.backends.sql.database import Database, revision_of
 from asgi_gateway.backends.sql.journal import Journal
 from asgi_gateway.backends.sql.leases import Lease
 from asgi_gateway.backends.sql.ledger import Leave, SqlLedger
+from asgi_gateway.backends.sql.migration import prepare
 from asgi_gateway.backends.sql.prices import SqlPrices
 from asgi_gateway.backends.sql.sealing import SealedRows
-from asgi_gateway.backends.sql.sqlite import prepare_file
 from asgi_gateway.backends.sql.stores import SqlChannels, SqlOptions, SqlTokens, SqlUsers
 from asgi_gateway.backends.sql.usage_log import SqlUsageLog
 from asgi_gateway.backends.sql.windows import SqlWindows
@@ -51,6 +48,7 @@ class SqlStorage:
 
     `url` is "sqlite:///relative/path" or "sqlite:////absolute/path".
     `shared` is set when several processes use the file: windows and slots are then counted in it, else in memory.
+    `migrate` lets it make or change a server's tables; those of SQLite are always made and changed where need be.
     `wait` is how long a busy database is waited for, `lease` how long a silent process is thought alive,
     `farewell` how long `close` tries to write what is queued; all in seconds.
     `queue` is how many verbs may wait for the database before new work is refused.
@@ -78,6 +76,7 @@ class SqlStorage:
         url: str,
         shared: bool = False,
         *,
+        migrate: bool = False,
         wait: float = 5.0,
         lease: float = 30.0,
         farewell: float = 10.0,
@@ -88,6 +87,7 @@ class SqlStorage:
     ) -> None:
         self._path = _path_of(url)
         self._shared = shared
+        self._migrate = migrate
         self._wait = wait
         self._lease_seconds = lease
         self._farewell = farewell
@@ -119,8 +119,7 @@ class SqlStorage:
             return
         self._database.open()
         try:
-            await self._database.call(partial(prepare_file, self._path, self._wait))
-            await self._database.write(_create_tables)
+            await prepare(self._database, allowed=self._migrate)
         except (OSError, sqlite3.Error) as error:
             await self._database.close()
             raise ServiceUnavailable("The gateway's database cannot be opened.") from error
@@ -171,20 +170,3 @@ def _path_of(url: str) -> Path:
     if not parsed.database or parsed.database == ":memory:":
         raise ValueError('storage URL: sqlite needs a path; for memory use "memory://"')
     return Path(parsed.database)
-
-
-def _create_tables(connection: Connection) -> None:
-    """Create the tables that are missing; refuse a database of another version. Atomic between processes."""
-    if inspect(connection).has_table(schema.options.name):
-        query = select(schema.options.c.value).where(schema.options.c.name == "schema_version")
-        version = int(connection.execute(query).scalar() or 0)
-        if version != schema.SCHEMA_VERSION:
-            used = "it was used by a newer version" if version > schema.SCHEMA_VERSION else "it is of before a release"
-            raise ValueError(
-                f"the database has schema version {version}, this program knows {schema.SCHEMA_VERSION}: {used}"
-            )
-        schema.metadata.create_all(connection)
-        return
-    schema.metadata.create_all(connection)
-    connection.execute(insert(schema.options).values(name="schema_version", value=str(schema.SCHEMA_VERSION)))
-    connection.execute(insert(schema.revision).values(id=1, number=1))

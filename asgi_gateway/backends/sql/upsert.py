@@ -14,9 +14,7 @@ Change = Callable[[Any, Any], Any]
 """What a column becomes, by what it is and by what was to be inserted."""
 
 
-def upsert(
-    kind: Kind, table: Table, columns: Iterable[str], changes: Mapping[str, Change] | None = None
-) -> Executable:
+def upsert(kind: Kind, table: Table, columns: Iterable[str], changes: Mapping[str, Change] | None = None) -> Executable:
     """An insert of rows that replaces `columns` where a row of the same primary key is there.
 
     `changes` says by column what stands there instead of the new value.
