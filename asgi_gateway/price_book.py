@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from cachetools import LRUCache
 from msgspec import ValidationError, convert, to_builtins
 
+from asgi_gateway.policies.price_checks import price_mistakes
 from asgi_gateway.policies.pricing import PriceTable, Tariff, price_version
 from asgi_gateway.price_library import LibraryPrice, PriceLibrary, bundled_library, unpacked
 from asgi_gateway.storage.protocols import PriceStore
@@ -36,6 +37,7 @@ __all__ = [
     "TariffHolder",
     "price_in",
     "price_record",
+    "versioned",
 ]
 
 logger = logging.getLogger("asgi_gateway")
@@ -234,11 +236,13 @@ def price_record(price: Price) -> dict[str, Any]:
 def price_in(record: object) -> Price:
     """The price in a JSON object of `price_record`, with its version. Raises `ValueError` when it is none."""
     try:
-        price = versioned(convert(record, Price, strict=False))
+        price = convert(record, Price, strict=False)
     except ValidationError as reason:
         raise ValueError(str(reason)) from reason
-    Tariff(price, Decimal(1))  # negative numbers are refused
-    return price
+    mistakes = [f"{key}: {mistake}" for key, mistake in price_mistakes(price)]
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
+    return versioned(price)
 
 
 def _without_none(record: Mapping[str, Any]) -> dict[str, Any]:

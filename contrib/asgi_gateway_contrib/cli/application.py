@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from asgi_gateway_contrib.cli import channels, checking, serving, tokens, usage, users
+from asgi_gateway_contrib.cli import channels, checking, explaining, prices, secrets, serving, tokens, usage, users
 from asgi_gateway_contrib.cli.output import complain
 
 __all__ = ["application", "main"]
@@ -31,7 +31,10 @@ def application() -> typer.Typer:
     app.add_typer(users.commands(), name="user")
     app.add_typer(tokens.commands(), name="token")
     app.add_typer(channels.commands(), name="channel")
+    app.add_typer(secrets.commands(), name="secrets")
     app.command("usage")(usage.usage)
+    app.add_typer(prices.commands(), name="price")
+    app.command("explain")(explaining.explain)
     return app
 
 

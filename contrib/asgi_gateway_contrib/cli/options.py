@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from asgi_gateway_contrib.cli.output import wrong_usage
+from asgi_gateway_contrib.cli.output import Refused, wrong_usage
 
-__all__ = ["Config", "Json", "Name", "key_text", "one_name", "point_in_time", "since"]
+__all__ = ["Config", "Json", "Name", "file_bytes", "file_text", "key_text", "one_name", "point_in_time", "since"]
 
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration file (TOML).", metavar="FILE")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -38,6 +38,24 @@ def key_text(given: str) -> str:
             wrong_usage(f"the environment has no {name}")
         return os.environ[name]
     return given
+
+
+def file_bytes(path: str) -> bytes:
+    """The content of a file; `-` for stdin. Raises `Refused`."""
+    if path == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise Refused(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def file_text(path: str) -> str:
+    """The same as a text. Raises `Refused`."""
+    try:
+        return file_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path}: is no UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def point_in_time(text: str) -> datetime:
