@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStorage", "SqlStorage", "configured_storage", "open_storage", "vault_of"]
 
 
-def configured_storage(settings: StorageSettings, *, shared: bool = False) -> Storage:
+def configured_storage(settings: StorageSettings, *, shared: bool = False, migrate: bool = False) -> Storage:
     """The storage that settings describe, not opened yet; see `open_storage`."""
-    return open_storage(settings.url, shared=shared, redis=settings.redis, vault=vault_of(settings))
+    return open_storage(settings.url, shared=shared, migrate=migrate, redis=settings.redis, vault=vault_of(settings))
 
 
 def vault_of(settings: StorageSettings) -> Vault:
@@ -27,22 +27,24 @@ def vault_of(settings: StorageSettings) -> Vault:
     return Vault(settings.crypto_secret, [Secret(text) for text in texts if text])
 
 
-def open_storage(url: str, *, shared: bool = False, redis: str = "", vault: Vault | None = None) -> Storage:
-    """The storage of a URL, not opened yet: "memory://", "sqlite:///relative/path", "sqlite:////absolute/path".
+def open_storage(
+    url: str, *, shared: bool = False, migrate: bool = False, redis: str = "", vault: Vault | None = None
+) -> Storage:
+    """The storage of a URL, not opened yet: "memory://", "sqlite:///relative/path", "sqlite:////absolute/path",
+    "postgresql://user:password@host/database", "mysql://user:password@host/database", or the form of Go's MySQL driver.
 
-    `shared` is set when several processes use it. `redis` is the URL of a Redis beside it, which memory has no use for.
-    `vault` seals the secrets in it. Raises `ValueError` for other URLs, and for shared memory.
+    `shared` is set when several processes use it, which servers are made for. `migrate` lets it make or change the
+    tables of a server's database, as SQLite's always are. `redis` is the URL of a Redis beside it, which memory has no
+    use for. `vault` seals the secrets in it. Raises `ValueError` for other URLs, and for shared memory.
     """
     scheme = url.partition(":")[0].partition("+")[0].lower()
     if scheme == "memory":
         if shared:
-            raise ValueError("memory is not shared between processes: use a sqlite:/// URL")
+            raise ValueError("memory is not shared between processes: use the URL of a database")
         return MemoryStorage()
-    if scheme == "sqlite":
-        from asgi_gateway.backends.sql import SqlStorage
+    from asgi_gateway.backends.sql import SqlStorage
 
-        return _beside(redis, SqlStorage(url, shared, vault=vault), vault)
-    raise ValueError(f"storage URL: {scheme or url!r} is not supported yet; use sqlite:///path or memory://")
+    return _beside(redis, SqlStorage(url, shared or scheme != "sqlite", migrate=migrate, vault=vault), vault)
 
 
 def _beside(redis: str, storage: "SqlStorage", vault: Vault | None) -> Storage:

@@ -18,12 +18,15 @@ __all__ = ["mistakes_in"]
 
 DEFAULT_GROUP = "default"
 
+DATABASES = ("sqlite", "postgresql", "mysql", "mariadb")
+
 LEAST: Mapping[str, float] = {
     "server.port": 0,
     "server.max_body_mb": 1,
     "server.max_upload_mb": 1,
     "server.ping": 0,
     "server.grace": 0,
+    "storage.spool_mb": 1,
     "limits.bodies_in_flight_mb": 1,
     "retry.attempts": 1,
     "identity.quota": 0,
@@ -57,8 +60,10 @@ def _server(settings: Settings) -> Iterator[Mistake]:
 
 
 def _storage(settings: Settings) -> Iterator[Mistake]:
-    if "://" not in settings.storage.url:
-        yield Mistake("storage.url", "must be a URL: memory://, or sqlite:///file.db")
+    if not _is_database(settings.storage.url, ("memory", *DATABASES)):
+        yield Mistake("storage.url", "must be a URL: memory://, sqlite:///file.db, postgresql://… or mysql://…")
+    if settings.storage.log_url and not _is_database(settings.storage.log_url, DATABASES):
+        yield Mistake("storage.log_url", "must be a URL: sqlite:///file.db, postgresql://… or mysql://…")
     if settings.storage.redis and not _is_redis(settings.storage.redis):
         yield Mistake("storage.redis", "must be redis://host:6379/0, rediss://host:6379/0 or unix:///path?db=0")
     if settings.storage.crypto_secret is not None and not settings.storage.crypto_secret.reveal():
@@ -67,6 +72,12 @@ def _storage(settings: Settings) -> Iterator[Mistake]:
         yield Mistake("storage.crypto_secret", "is missing: previous secrets are only for reading")
     if settings.storage.sync <= 0:
         yield Mistake("storage.sync", "must be above 0")
+
+
+def _is_database(url: str, schemes: Sequence[str]) -> bool:
+    """Whether it is a URL of one of these kinds."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and scheme.partition("+")[0].lower() in schemes
 
 
 def _is_redis(url: str) -> bool:

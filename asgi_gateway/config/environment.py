@@ -22,6 +22,7 @@ READ: Mapping[str, str] = {
     "SYNC_FREQUENCY": "storage.sync",
     "SQL_DSN": "storage.url",
     "SQLITE_PATH": "storage.url",
+    "LOG_SQL_DSN": "storage.log_url",
     "REDIS_CONN_STRING": "storage.redis",
     "CRYPTO_SECRET": "storage.crypto_secret",
     "CRYPTO_SECRET_PREVIOUS": "storage.crypto_secret_previous",
@@ -29,7 +30,6 @@ READ: Mapping[str, str] = {
 """Variables that are read, and the key of the file whose value they replace."""
 
 NOT_YET: Mapping[str, str] = {
-    "LOG_SQL_DSN": "charges are logged in the one database",
     "SESSION_SECRET": "there are no sessions yet",
     "STREAM_SCANNER_MAX_BUFFER_MB": "the bound on an event is fixed",
     "ERROR_LOG_ENABLED": "errors always go to the log",
@@ -104,7 +104,8 @@ def _mysql_url(dsn: str) -> str:
     if bracket and not inside.endswith(")"):
         raise ValueError("has an address without a closing bracket")
     where = inside.removesuffix(")")
-    parameters = [p for p in query.split("&") if p and p.partition("=")[0].lower() not in GO_ONLY]
+    parameters = [_option(p) for p in query.split("&") if p and p.partition("=")[0].lower() not in GO_ONLY]
+    parameters = [p for p in parameters if p]
     if protocol == "unix":
         parameters.insert(0, "unix_socket=" + quote(where, safe="/"))
         host = ""
@@ -117,6 +118,19 @@ def _mysql_url(dsn: str) -> str:
         raise ValueError("has an unknown protocol: tcp and unix are known")
     login = quote(user, safe="") + (":" + quote(password, safe="") if colon else "") + "@" if user else ""
     return f"mysql://{login}{host}/{quote(database, safe='')}" + ("?" + "&".join(parameters) if parameters else "")
+
+
+def _option(parameter: str) -> str:
+    """An option of Go's driver as ours takes it; empty: it is what holds anyway."""
+    name, _, value = parameter.partition("=")
+    if name.lower() != "tls":
+        return parameter
+    match value.lower():
+        case "false" | "0" | "":
+            return ""
+        case "skip-verify" | "preferred":
+            return "ssl_check_hostname=false"
+    raise ValueError("asks for tls: write a URL, mysql://user:pass@host/db?ssl_ca=FILE")
 
 
 def _whole(text: str) -> int:
@@ -140,6 +154,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "SYNC_FREQUENCY": _seconds,
     "AZURE_DEFAULT_API_VERSION": str,
     "SQL_DSN": storage_url,
+    "LOG_SQL_DSN": storage_url,
     "REDIS_CONN_STRING": str,
     "CRYPTO_SECRET": str,
     "CRYPTO_SECRET_PREVIOUS": str,

@@ -13,7 +13,7 @@ from tomllib import TOMLDecodeError, loads
 from typing import Any
 
 from asgi_gateway.config.checks import mistakes_in
-from asgi_gateway.config.environment import read_environment
+from asgi_gateway.config.environment import read_environment, storage_url
 from asgi_gateway.config.reader import Mistake, Reader, Record, label
 from asgi_gateway.config.settings import ConfigurationError, Settings, TokenSettings, UserSettings
 from asgi_gateway.storage.records import Channel, Group, Price, Timeouts
@@ -133,12 +133,30 @@ def _resolved(value: Any, environ: Mapping[str, str], path: str, mistakes: list[
 
 
 def _completed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree with `[timeouts]` and `[api_versions]` under what each channel says of its own."""
+    """The tree with databases as URLs, and under what a channel says of its own `[timeouts]` and `[api_versions]`."""
+    tree = _with_urls(tree)
     channels = tree.get("channels")
     defaults, versions = tree.get("timeouts", {}), tree.get("api_versions", {})
     if not isinstance(channels, list) or not isinstance(defaults, dict) or not isinstance(versions, dict):
         return dict(tree)
     return {**tree, "channels": [_with_version(_with_timeouts(channel, defaults), versions) for channel in channels]}
+
+
+def _with_urls(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tree with databases as URLs where they are written as Go does. What cannot be read stays, for the checks."""
+    storage = tree.get("storage")
+    if not isinstance(storage, Mapping):
+        return tree
+    urls: dict[str, str] = {}
+    for key in ("url", "log_url"):
+        text = storage.get(key)
+        try:
+            url = storage_url(text) if isinstance(text, str) else None
+        except ValueError:
+            continue
+        if url is not None:
+            urls[key] = url
+    return {**tree, "storage": {**storage, **urls}}
 
 
 def _with_timeouts(channel: Any, defaults: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ Channels, groups and prices are the records of `asgi_gateway.storage.records` th
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 from asgi_gateway.policies.suffixes import ReasoningSuffix
@@ -74,6 +75,21 @@ class StorageSettings:
     """What secrets in the database are encrypted under; None: they are stored in clear."""
     crypto_secret_previous: Secret | None = None
     """Former secrets, separated by commas: what is still encrypted under them is read."""
+    log_url: str = field(default="", repr=False)
+    """Another database that gets a copy of every charge, from which the usage log is read; empty: there is none."""
+    spool: str = ""
+    """The folder for what waits for an absent database; empty: see `spool_folder`."""
+    spool_mb: int = 64
+    """How much may wait there."""
+
+    @property
+    def spool_folder(self) -> Path:
+        """The folder for what waits: beside the file of SQLite, else `gateway-spool`, where none is named."""
+        if self.spool:
+            return Path(self.spool)
+        if self.url.startswith("sqlite:///"):
+            return Path(self.url.removeprefix("sqlite:///") + "-spool")
+        return Path("gateway-spool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

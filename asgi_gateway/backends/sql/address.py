@@ -7,10 +7,9 @@
 | `mysql://user:password@host:3306/db`, `mariadb://…` | MySQL 5.7 or later, MariaDB 10.3 or later, by PyMySQL |
 | `user:password@tcp(host:3306)/db?charset=utf8mb4&parseTime=True` | the same MySQL, as Go's driver writes it |
 
-Options behind `?` are the driver's own; those that only Go's driver knows are dropped.
+Options behind `?` are the driver's own, of PyMySQL only some; those that only Go's driver knows are dropped.
 """
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,9 @@ from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-__all__ = ["DatabaseAddress", "address_of"]
+from asgi_gateway.config.environment import storage_url
+
+__all__ = ["DatabaseAddress", "Kind", "address_of"]
 
 Kind = Literal["sqlite", "postgresql", "mysql"]
 
@@ -32,10 +33,20 @@ DRIVERS: dict[str, tuple[Kind, str]] = {
 }
 """By the scheme before any "+": the kind of database, and SQLAlchemy's name of its driver."""
 
-GO_FORM = re.compile(
-    r"(?P<user>[^:@/]*)(:(?P<password>.*))?@(tcp)?\((?P<host>[^()]*?)(:(?P<port>\d+))?\)/(?P<name>[^?]*)"
+MYSQL_OPTIONS = frozenset(
+    {
+        "charset",
+        "collation",
+        "unix_socket",
+        "ssl_ca",
+        "ssl_capath",
+        "ssl_cert",
+        "ssl_key",
+        "ssl_cipher",
+        "ssl_check_hostname",
+    }
 )
-GO_OPTIONS = frozenset({"parseTime", "loc", "charset", "collation", "timeout", "readTimeout", "writeTimeout", "tls"})
+"""What may stand behind the "?" of a MySQL URL: PyMySQL takes others for a fault of the program."""
 
 EXPECTED = 'storage URL: expected "sqlite:///path", "postgresql://…" or "mysql://…"'
 
@@ -57,17 +68,17 @@ class DatabaseAddress:
 
 def address_of(text: str) -> DatabaseAddress:
     """The database of a text. Raises `ValueError`, whose message does not repeat the text: it may hold a password."""
-    url = _go_form(text)
-    if url is None:
-        try:
-            url = make_url(text)
-        except ArgumentError:
-            raise ValueError(EXPECTED) from None
+    try:
+        url = make_url(text if "://" in text else storage_url(text) or "")
+    except (ArgumentError, ValueError):
+        raise ValueError(EXPECTED) from None
     scheme = url.drivername.partition("+")[0]
     if scheme not in DRIVERS:
         raise ValueError(f"storage URL: {scheme} is not supported here; sqlite, postgresql and mysql are")
     kind, driver = DRIVERS[scheme]
-    url = url.set(drivername=driver).difference_update_query(GO_OPTIONS)
+    url = url.set(drivername=driver)
+    if kind == "mysql" and (unknown := sorted(set(url.query) - MYSQL_OPTIONS)):
+        raise ValueError(f"storage URL: unknown option {unknown[0]}; known are {', '.join(sorted(MYSQL_OPTIONS))}")
     if kind != "sqlite":
         if not url.database:
             raise ValueError(f"storage URL: {scheme} needs the name of a database behind the host")
@@ -77,20 +88,3 @@ def address_of(text: str) -> DatabaseAddress:
     if not url.database or url.database == ":memory:":
         raise ValueError('storage URL: sqlite needs a path; for memory use "memory://"')
     return DatabaseAddress(kind, url, Path(url.database))
-
-
-def _go_form(text: str) -> URL | None:
-    if "://" in text:
-        return None
-    found = GO_FORM.match(text)
-    if found is None:
-        return None
-    port = found["port"]
-    return URL.create(
-        "mysql",
-        username=found["user"] or None,
-        password=found["password"],
-        host=found["host"],
-        port=int(port) if port else None,
-        database=found["name"],
-    )
