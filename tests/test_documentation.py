@@ -20,6 +20,7 @@ from asgi_gateway.config import (
     BillingSettings,
     IdentitySettings,
     LimitSettings,
+    PriceSettings,
     RateLimit,
     ResponsesSettings,
     RetrySettings,
@@ -200,6 +201,7 @@ SECTIONS: Mapping[str, tuple[type, set[str]]] = {
     "[[rate_limits]]": (RateLimit, set()),
     "[retry]": (RetrySettings, set()),
     "[billing]": (BillingSettings, set()),
+    "[prices]": (PriceSettings, set()),
     "[identity]": (IdentitySettings, set()),
     "[responses]": (ResponsesSettings, set()),
 }

@@ -93,6 +93,7 @@ def test_importing_the_toolkit_is_cheap() -> None:
         "authlib",
         "django",
         "fastapi",
+        "genai_prices",
         "httpx",
         "pydantic",
         "sqlalchemy",
