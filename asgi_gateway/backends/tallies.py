@@ -20,6 +20,7 @@ __all__ = [
     "floor",
     "hour_sums",
     "name_in",
+    "number_in",
     "seconds_of",
     "usage_sums",
     "wanted",
@@ -87,6 +88,13 @@ def wanted(charge: Charge, filter: ChargeFilter) -> bool:
         and (since is None or charge.time >= since)
         and (until is None or charge.time < until)
     )
+
+
+def number_in(cursor: str) -> int:
+    """The number that a cursor stands for. Raises `ValueError` for a text that is no cursor."""
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
+        raise ValueError("this is not a cursor of the usage log")
+    return int(cursor)
 
 
 def usage_sums(tallies: Mapping[tuple[int, str], Counts]) -> list[UsageSum]:

@@ -13,6 +13,7 @@ from asgi_gateway.backends.tallies import (
     floor,
     hour_sums,
     name_in,
+    number_in,
     seconds_of,
     usage_sums,
     wanted,
@@ -153,13 +154,6 @@ class MemoryUsageLog:
         for tallies in self._hours.values():
             for key in [key for key in tallies if key[0] < before]:
                 del tallies[key]
-
-
-def number_in(cursor: str) -> int:
-    """The number that a cursor stands for. Raises `ValueError` for a text that is no cursor."""
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
-        raise ValueError("this is not a cursor of the usage log")
-    return int(cursor)
 
 
 def _within(

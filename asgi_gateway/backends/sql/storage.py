@@ -1,12 +1,8 @@
-"""All roles of the storage on SQL. Here: SQLite, one file, any number of processes on one machine."""
+"""All roles of the storage on SQL: a SQLite file for one machine, or a server for any number of them."""
 
 import sqlite3
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from asgi_gateway.backends.memory.windows import MemoryWindows
 from asgi_gateway.backends.sql.address import address_of
@@ -22,6 +18,7 @@ from asgi_gateway.backends.sql.sealing import SealedRows
 from asgi_gateway.backends.sql.stores import SqlChannels, SqlOptions, SqlTokens, SqlUsers
 from asgi_gateway.backends.sql.usage_log import SqlUsageLog
 from asgi_gateway.backends.sql.windows import SqlWindows
+from asgi_gateway.backends.sql.writer import open_writer
 from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.protocols import (
     Cache,
@@ -41,19 +38,21 @@ __all__ = ["SqlStorage"]
 
 
 class SqlStorage:
-    """`Storage` on a SQLite file, for one event loop.
+    """`Storage` on a database, for one event loop.
 
     Nothing is made before `open`: no file, no thread, no connection; so a process may fork until then.
     Its roles can be handed out before; they raise `ServiceUnavailable` until it is open.
 
-    `url` is "sqlite:///relative/path" or "sqlite:////absolute/path".
-    `shared` is set when several processes use the file: windows and slots are then counted in it, else in memory.
+    `url` is what `address_of` takes: "sqlite:///relative/path", "postgresql://…", "mysql://…".
+    `shared` is set when several processes use a file: windows and slots are then counted in it, else in memory.
+    A server is always shared.
     `migrate` lets it make or change a server's tables; those of SQLite are always made and changed where need be.
     `wait` is how long a busy database is waited for, `lease` how long a silent process is thought alive,
     `farewell` how long `close` tries to write what is queued; all in seconds.
     `queue` is how many verbs may wait for the database before new work is refused.
     `vault` seals what channels have of secrets; without one they are stored in clear.
-    `wall` gives seconds since the epoch, `clock` the seconds in which windows in memory count.
+    `wall` gives seconds since the epoch; by default it is this machine's clock, for the ledger and windows on a server
+    the server's. `clock` gives the seconds in which windows in memory count.
 
     ```python
     storage = SqlStorage("sqlite:///gateway.db")
@@ -82,18 +81,19 @@ class SqlStorage:
         farewell: float = 10.0,
         queue: int = 10_000,
         vault: Vault | None = None,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path = _path_of(url)
-        self._shared = shared
+        self._address = address = address_of(url)
+        self._shared = shared = shared or address.kind != "sqlite"
         self._migrate = migrate
-        self._wait = wait
         self._lease_seconds = lease
         self._farewell = farewell
-        self._wall = wall
+        self._writer = open_writer(address, wait)
+        self._writer_wall = wall or (time.time if address.kind == "sqlite" else None)
+        self._wall = wall = wall or time.time
         self._opened = False
-        self._database = database = Database(address_of(url), wait)
+        self._database = database = Database(address, wait)
         self._commit = GroupCommit(queue)
         self.users = SqlUsers(database, wall)
         self.tokens = SqlTokens(database, wall)
@@ -102,13 +102,13 @@ class SqlStorage:
         self.sealed = SealedRows(database, vault)
         self.options = SqlOptions(database)
         self.prices = SqlPrices(database)
-        self.usage_log = SqlUsageLog(database)
+        self.usage_log = self._usage_log = SqlUsageLog(database, wall)
         self.cache = SqlCache(database, wall)
         self.ledger = SqlLedger(self._commit)
         self.windows = SqlWindows(self._commit) if shared else MemoryWindows(clock)
 
     def __repr__(self) -> str:
-        return f"SqlStorage({str(self._path)!r}, shared={self._shared})"
+        return f"SqlStorage({str(self._address)!r}, shared={self._shared})"
 
     async def open(self) -> None:
         """See `Storage.open`.
@@ -120,13 +120,14 @@ class SqlStorage:
         self._database.open()
         try:
             await prepare(self._database, allowed=self._migrate)
+            await self._usage_log.open()
         except (OSError, sqlite3.Error) as error:
             await self._database.close()
             raise ServiceUnavailable("The gateway's database cannot be opened.") from error
         except (ValueError, ServiceUnavailable):
             await self._database.close()
             raise
-        journal = Journal(self._path, Lease(self._lease_seconds), wait=self._wait, wall=self._wall)
+        journal = Journal(self._writer, Lease(self._lease_seconds), wall=self._writer_wall)
         self._commit.start(journal)
         self._opened = True
 
@@ -135,6 +136,7 @@ class SqlStorage:
         if self._opened:
             self._opened = False
             await self._commit.stop(Leave(), self._farewell)
+            await self._usage_log.close()
             await self._database.close()
             self._database.told.clear()
 
@@ -155,18 +157,3 @@ class SqlStorage:
     def announce(self, changed: Callable[[], None]) -> None:
         """See `AnnouncedStorage.announce`: here, of this process's own changes."""
         self._database.told.append(changed)
-
-
-def _path_of(url: str) -> Path:
-    """The file of a URL. The message of an error does not repeat the URL: others hold passwords."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ValueError('storage URL: expected "sqlite:///path"') from None
-    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise ValueError(f"storage URL: {parsed.drivername} is not supported here; sqlite is")
-    if parsed.host or parsed.query:
-        raise ValueError('storage URL: expected "sqlite:///path" without a host or options')
-    if not parsed.database or parsed.database == ":memory:":
-        raise ValueError('storage URL: sqlite needs a path; for memory use "memory://"')
-    return Path(parsed.database)

@@ -1,106 +1,177 @@
-"""The charges as a log, read beside the ledger and never through it."""
+"""The charges as a log, read beside the ledger and never through it.
 
-from collections.abc import Sequence
+With a log database of its own, charges are copied there, and may then be removed here: the newest are read here, older
+ones there. Sums stay here, so that they need no other database.
+"""
+
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.exc import IntegrityError
 
 from asgi_gateway.backends.sql.database import Database
+from asgi_gateway.backends.sql.log_copies import begin_state, copied, deliver, forget, owner_of, pack, prepare_copies
+from asgi_gateway.backends.sql.log_pages import SCANNED, Hours, Scan, place, scan, told_hours
+from asgi_gateway.backends.sql.numbers import charge_number, greatest
+from asgi_gateway.backends.sql.retention import announce, remove
+from asgi_gateway.backends.sql.rollups import enter, gather
 from asgi_gateway.backends.sql.rows import charge_of
 from asgi_gateway.backends.sql.schema import charge_columns, charges
+from asgi_gateway.backends.sql.sums import Span, collect
+from asgi_gateway.backends.tallies import hour_sums, number_in, seconds_of, usage_sums
 from asgi_gateway.storage.ids import ledger_key
-from asgi_gateway.storage.protocols import UsageSum
+from asgi_gateway.storage.protocols import ChargeFilter, ChargePage, HourSum, SumKey, UsageSum
 from asgi_gateway.storage.records import Charge
 
 __all__ = ["SqlUsageLog"]
 
-COLUMNS = charges.c
+ROLLED_UP = 1_000
+"""Charges that are added to the sums in one transaction."""
 
-GROUPS = {
-    "user": COLUMNS.user_name,
-    "token": COLUMNS.token_name,
-    "model": COLUMNS.model,
-    "channel": COLUMNS.channel,
-}
-
-INPUT = (
-    COLUMNS.input_tokens
-    + COLUMNS.cache_read_tokens
-    + COLUMNS.cache_write_tokens
-    + COLUMNS.cache_write_1h_tokens
-    + COLUMNS.audio_input_tokens
-    + COLUMNS.image_input_tokens
-)
-OUTPUT = COLUMNS.output_tokens + COLUMNS.reasoning_tokens + COLUMNS.audio_output_tokens + COLUMNS.image_output_tokens
+ALL = ChargeFilter()
 
 
 class SqlUsageLog:
-    """`UsageLog` on SQL."""
+    """`UsageLog` on SQL. `copies` is the log database, if there is one; `wall` gives seconds since the epoch."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, wall: Callable[[], float], copies: Database | None = None) -> None:
         self._database = database
+        self._copies = copies
+        self._wall = wall
+        self._owner = ""
+        self._prepared = False
+
+    async def open(self) -> None:
+        """Begin the log, once the database has its tables. The log database is not connected to yet."""
+        copying = self._copies is not None
+        owner: str | None = await self._database.read(partial(owner_of, copying=copying))
+        self._owner = owner or await self._begin(copying)
+        if self._copies is not None:
+            self._copies.open()
+
+    async def close(self) -> None:
+        """Disconnect from the log database."""
+        self._prepared = False
+        if self._copies is not None:
+            await self._copies.close()
 
     async def find(self, request_id: str) -> Charge | None:
         """The newest charge of a request.
 
-        At once where its ledger key begins with the request's id, as the keys of the stack do; else all are looked at.
+        Found by its ledger key, which begins with the request's id, as the keys of the stack do. Charges under other
+        keys are found only among the newest ones.
         """
-        of_request = select(*charge_columns).where(COLUMNS.request_id == request_id)
-        newest = of_request.order_by(COLUMNS.number.desc()).limit(1)
-        key = ledger_key(request_id)  # a further one has "-" behind it, and "." comes next
-        by_key = newest.where(COLUMNS.ledger_key >= key, COLUMNS.ledger_key < key + ".")
-
-        def work(connection: Connection) -> Row[Any] | None:
-            return connection.execute(by_key).first() or connection.execute(newest).first()
-
-        row = await self._database.read(work)
+        row = await self._database.read(partial(_find, request_id=request_id))
+        if row is None and self._copies is not None:
+            row = await (await self._log_database(self._copies)).read(partial(_find, request_id=request_id))
         return None if row is None else charge_of(row)
 
+    async def page(
+        self, filter: ChargeFilter | None = None, *, cursor: str | None = None, limit: int = 100
+    ) -> ChargePage:
+        """See `UsageLog.page`."""
+        if limit < 1:
+            raise ValueError("a page has at least one charge")
+        wanted = filter or ALL
+        start = None if cursor is None else number_in(cursor)
+        here = await self._database.report(partial(_page, wanted=wanted, cursor=start, limit=limit))
+        found, following = list(here.charges), here.next
+        if following is None and self._copies is not None and len(found) < limit:
+            there = await self._older(self._copies, wanted, start, limit - len(found))
+            found += there.charges
+            following = there.next
+        return ChargePage(tuple(found), None if following is None else str(following))
+
+    async def hours(
+        self, by: SumKey, since: datetime, until: datetime | None = None, *, name: str | None = None
+    ) -> Sequence[HourSum]:
+        """See `UsageLog.hours`. The first and the last hour are counted from `since`, and up to `until`."""
+        span = Span(by=by, since=seconds_of(since), until=seconds_of(until), name=name)
+        return hour_sums(await self._database.report(lambda connection: collect(connection, span)))
+
+    async def roll_up(self) -> bool:
+        """See `UsageLog.roll_up`. Charges are copied to the log database too, if there is one."""
+        batch = await self._database.report(lambda connection: gather(connection, ROLLED_UP, self._wall()))
+        if batch is not None:
+            await self._database.write(partial(enter, batch=batch))
+        copied_more = self._copies is not None and await self._copy(self._copies)
+        return copied_more or (batch is not None and batch.more)
+
+    async def prune(self, before: datetime, limit: int = 1000) -> int:
+        """See `UsageLog.prune`. Whole hours are removed; with a log database, only what was copied to it."""
+        time = before.timestamp()
+        most = None if self._copies is None else await (await self._log_database(self._copies)).read(copied)
+        await self._database.write(partial(announce, before=time))
+        return await self._database.write(partial(remove, before=time, limit=limit, most=most))
+
     async def recent(self, limit: int = 100) -> Sequence[Charge]:
-        """See `UsageLog.recent`."""
-        query = select(*charge_columns).order_by(COLUMNS.number.desc()).limit(limit)
-        return await self._database.read(lambda connection: [charge_of(row) for row in connection.execute(query)])
+        """See `UsageLog.recent`. Of those in the gateway's own database."""
+        query = select(*charge_columns).order_by(charge_number.desc()).limit(limit)
+        return await self._database.report(lambda connection: [charge_of(row) for row in connection.execute(query)])
 
-    async def sums(
-        self, by: Literal["user", "token", "model", "channel"], since: datetime | None = None
-    ) -> Sequence[UsageSum]:
+    async def sums(self, by: SumKey, since: datetime | None = None) -> Sequence[UsageSum]:
         """See `UsageLog.sums`."""
-        group = GROUPS[by]
-        query = select(group, func.count(), func.sum(INPUT), func.sum(OUTPUT), func.sum(COLUMNS.charged)).group_by(
-            group
-        )
-        start = None if since is None else since.timestamp()
+        span = Span(by=by, since=seconds_of(since), whole=True)
+        return usage_sums(await self._database.report(lambda connection: collect(connection, span)))
 
-        def work(connection: Connection) -> list[Any]:
-            if start is None:
-                return list(connection.execute(query))
-            first = _first_since(connection, start)
-            return list(connection.execute(query.where(COLUMNS.number >= first, COLUMNS.time >= start)))
+    async def _begin(self, copying: bool) -> str:
+        begin = partial(begin_state, copying=copying)
+        try:
+            return await self._database.write(begin)
+        except IntegrityError:  # another process was faster
+            return await self._database.write(begin)
 
-        rows = await self._database.read(work)
-        sums = [
-            UsageSum(
-                name=name, requests=requests, input_tokens=int(taken), output_tokens=int(given), charged=int(charged)
-            )
-            for name, requests, taken, given, charged in rows
-        ]
-        return sorted(sums, key=lambda row: (-row.charged, row.name))
+    async def _copy(self, copies: Database) -> bool:
+        """Copy some charges to the log database. True when there may be more."""
+        database = await self._log_database(copies)
+        after = await database.read(copied)
+        parcel = await self._database.report(lambda connection: pack(connection, after, self._wall()))
+        if parcel is None:
+            return False
+        await database.write(partial(deliver, parcel=parcel))
+        if parcel.handled:
+            await self._database.write(partial(forget, parcel=parcel))
+        return parcel.more
+
+    async def _older(self, copies: Database, wanted: ChargeFilter, cursor: int | None, limit: int) -> Scan:
+        """Charges that are no longer in the gateway's own database."""
+        database = await self._log_database(copies)
+        oldest = await self._database.read(_oldest)
+        start = oldest if cursor is None or (oldest is not None and oldest < cursor) else cursor
+        newest = await database.report(lambda connection: place(connection, start))
+        told = None if newest is None else await self._told(wanted, newest[1])
+        return await database.report(lambda connection: scan(connection, wanted, start, limit, told))
+
+    async def _told(self, wanted: ChargeFilter, time: float) -> Hours | None:
+        return await self._database.report(lambda connection: told_hours(connection, wanted, time))
+
+    async def _log_database(self, copies: Database) -> Database:
+        """The log database, with its tables."""
+        if not self._prepared:
+            await copies.write(partial(prepare_copies, owner=self._owner))
+            self._prepared = True
+        return copies
 
 
-def _first_since(connection: Connection, start: float) -> int:
-    """The number of the first charge that was settled at `start` or later.
+def _find(connection: Connection, request_id: str) -> Row[Any] | None:
+    newest = select(*charge_columns).where(charges.c.request_id == request_id).order_by(charge_number.desc()).limit(1)
+    key = ledger_key(request_id)  # a further one has "-" behind it, and "." comes next
+    by_key = newest.where(charges.c.ledger_key >= key, charges.c.ledger_key < key + ".")
+    found = connection.execute(by_key).first()
+    if found is None:
+        found = connection.execute(newest.where(charge_number > greatest(connection) - SCANNED)).first()
+    return found
 
-    Charges are numbered in the order of their settlement, so the place is found by halving. After a clock was set back
-    the order has a fold there, and what was counted between the two times may be left out.
-    """
-    low, high = 0, int(connection.execute(select(func.max(COLUMNS.number))).scalar() or 0) + 1
-    while low < high:
-        middle = (low + high) // 2
-        here = select(COLUMNS.number, COLUMNS.time).where(COLUMNS.number >= middle).order_by(COLUMNS.number).limit(1)
-        found = connection.execute(here).first()
-        if found is None or found.time >= start:
-            high = middle
-        else:
-            low = found.number + 1
-    return low
+
+def _page(connection: Connection, wanted: ChargeFilter, cursor: int | None, limit: int) -> Scan:
+    newest = place(connection, cursor)
+    told = None if newest is None else told_hours(connection, wanted, newest[1])
+    return scan(connection, wanted, cursor, limit, told)
+
+
+def _oldest(connection: Connection) -> int | None:
+    number: int | None = connection.execute(select(charge_number).order_by(charge_number).limit(1)).scalar()
+    return number
