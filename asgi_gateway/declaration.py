@@ -82,6 +82,7 @@ async def _users(declared: Sequence[UserSettings], storage: Storage) -> dict[str
             role=entry.role,
             enabled=entry.enabled,
             unlimited=entry.unlimited,
+            budget=entry.budget,
             origin="file",
         )
         if found is None:
@@ -133,6 +134,7 @@ def _token(entry: TokenSettings, digest: bytes, user: User, found: Token | None)
         hint=hint_of(entry.key.reveal()),
         enabled=entry.enabled,
         unlimited=entry.unlimited,
+        budget=entry.budget,
         expires=entry.expires,
         models=entry.models,
         networks=entry.networks,

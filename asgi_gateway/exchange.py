@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from threading import Lock
 from time import perf_counter
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 from msgspec import Struct
 
@@ -30,6 +30,7 @@ __all__ = [
     "Exchange",
     "Identity",
     "Loss",
+    "Meter",
     "ModelChoice",
     "Reasoning",
     "Route",
@@ -64,8 +65,18 @@ class Caller(Struct, frozen=True, kw_only=True):
     user: User
     token: Token | None = None
     group: str
+    """The group asked for: the token's, or else the user's own; perhaps "auto"."""
     models: tuple[str, ...] = ()
     """The only models allowed; empty: all that the group may use."""
+    own_group: str = ""
+    """The group that the caller belongs to, where `group` is another; empty: `group`."""
+    groups: tuple[str, ...] = ()
+    """For "auto": the groups whose channels may be used, in this order; empty: `group` alone."""
+
+    @property
+    def home(self) -> str:
+        """The group that the caller belongs to: its budget holds, and the ratios that it sets."""
+        return self.own_group or self.group
 
 
 class ModelChoice(Struct, frozen=True):
@@ -85,6 +96,22 @@ class Route:
     provider: Provider
     dialect: str
     """The name of a dialect that the channel speaks."""
+    group: str = ""
+    """The group whose channel it is; empty: nobody chose among groups."""
+
+
+class Meter(Protocol):
+    """What has come of an answer so far."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage that the upstream reported so far, or None."""
+        ...
+
+    @property
+    def output_estimate(self) -> int:
+        """Output tokens counted by us in what passed."""
+        ...
 
 
 class Attempt(Struct, kw_only=True):
@@ -174,6 +201,7 @@ class Exchange:
     attempts: list[Attempt] = field(default_factory=list)  # Retry
     route: Route | None = None  # ChannelRouting, or Relay(route=...)
     usage: Usage | None = None  # FormatConversion
+    meter: Meter | None = None  # FormatConversion: of the answer that is under way
     output_estimate: int = 0  # FormatConversion: output tokens counted by us, where the upstream reported none
     losses: tuple[Loss, ...] = ()  # FormatConversion
     upstream_headers: tuple[tuple[bytes, bytes], ...] = ()  # FormatConversion: beside the route's own

@@ -38,6 +38,7 @@ from asgi_gateway.middleware import (
 )
 from asgi_gateway.middleware.authentication import Identify
 from asgi_gateway.middleware.telemetry import AccessLog, log_access
+from asgi_gateway.policies.budgets import time_zone
 from asgi_gateway.policies.pricing import PriceTable
 from asgi_gateway.policies.suffixes import DEFAULT_SUFFIXES
 from asgi_gateway.relay import Relay, SocketTransport, Transport
@@ -335,6 +336,7 @@ class Gateway:
                 "identify": identify,
                 "identity_quota": settings.identity.quota,
                 "origins": server.cors_origins,
+                "directory": directory,
             },
             RequestBodyMiddleware: {
                 "max_bytes": server.max_body_mb << 20,
@@ -350,6 +352,7 @@ class Gateway:
                 "ledger": storage.ledger,
                 "directory": directory,
                 "unpriced": settings.billing.unpriced,
+                "zone": time_zone(settings.billing.timezone),
             },
             RetryMiddleware: {"attempts": settings.retry.attempts},
             ChannelRoutingMiddleware: {"directory": directory},

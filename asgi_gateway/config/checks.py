@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from asgi_gateway.config.reader import Mistake, nearest
 from asgi_gateway.config.settings import ROOT, RateLimit, Settings
+from asgi_gateway.policies.budgets import time_zone
+from asgi_gateway.policies.groups import AUTO, usable_groups
 from asgi_gateway.policies.price_checks import price_mistakes
 from asgi_gateway.policies.windows import parse_rate
 from asgi_gateway.providers import check_channel
-from asgi_gateway.storage.records import Timeouts
+from asgi_gateway.storage.records import Budget, Timeouts
 
 __all__ = ["mistakes_in"]
 
@@ -121,17 +123,20 @@ def _users(settings: Settings) -> Iterator[Mistake]:
     yield from _unique("users", (user.name for user in settings.users))
     for user in settings.users:
         place = f"users[{user.name}]"
-        yield from _budget(user.quota, user.unlimited, place)
+        yield from _quota(user.quota, user.unlimited, place)
+        yield from _budget(user.budget, place)
         yield from _groups(settings, [user.group], f"{place}.group")
 
 
 def _tokens(settings: Settings) -> Iterator[Mistake]:
     yield from _unique("tokens", (token.name for token in settings.tokens))
-    users = [user.name for user in settings.users]
+    groups = {user.name: user.group for user in settings.users}
+    users = list(groups)
     keys: dict[str, str] = {}
     for token in settings.tokens:
         place = f"tokens[{token.name}]"
-        yield from _budget(token.quota, token.unlimited, place)
+        yield from _quota(token.quota, token.unlimited, place)
+        yield from _budget(token.budget, place)
         if token.user not in users and token.user != ROOT:
             yield Mistake(f"{place}.user", f'there is no user "{token.user}"' + nearest(token.user, users))
         key = token.key.reveal().removeprefix("sk-")
@@ -140,14 +145,35 @@ def _tokens(settings: Settings) -> Iterator[Mistake]:
         elif (other := keys.setdefault(key, token.name)) != token.name:
             yield Mistake(f"{place}.key", f'is the key of the token "{other}" too')
         yield from _networks(token.networks, f"{place}.networks")
-        if token.group is not None:
-            yield from _groups(settings, [token.group], f"{place}.group")
+        if token.group is not None and token.group != AUTO:
+            yield from _usable(settings, token.group, groups.get(token.user, DEFAULT_GROUP), f"{place}.group")
+
+
+def _described_groups(settings: Settings) -> Iterator[Mistake]:
+    for name, group in settings.groups.items():
+        place = f"groups.{name}"
+        if name == AUTO:
+            yield Mistake(
+                place, f'no group can be called "{AUTO}": tokens name it to use the first group that can serve'
+            )
+        if group.ratio < 0:
+            yield Mistake(f"{place}.ratio", "must be at least 0")
+        yield from _budget(group.budget, place)
+        yield from _groups(settings, group.usable, f"{place}.usable")
+        yield from _groups(settings, list(group.ratios), f"{place}.ratios")
+        for used, ratio in group.ratios.items():
+            if ratio < 0:
+                yield Mistake(f"{place}.ratios.{used}", "must be at least 0")
+
+
+def _billing(settings: Settings) -> Iterator[Mistake]:
+    try:
+        time_zone(settings.billing.timezone)
+    except ValueError as reason:
+        yield Mistake("billing.timezone", str(reason))
 
 
 def _prices(settings: Settings) -> Iterator[Mistake]:
-    for name, group in settings.groups.items():
-        if group.ratio < 0:
-            yield Mistake(f"groups.{name}.ratio", "must be at least 0")
     for model, price in settings.model_prices.items():
         for key, reason in price_mistakes(price):
             yield Mistake(f'models."{model}".price.{key}', reason)
@@ -190,13 +216,33 @@ def _unique(section: str, names: Iterable[str]) -> Iterator[Mistake]:
         seen.add(name)
 
 
-def _budget(quota: int | None, unlimited: bool, place: str) -> Iterator[Mistake]:
+def _quota(quota: int | None, unlimited: bool, place: str) -> Iterator[Mistake]:
     if quota is None and not unlimited:
         yield Mistake(place, "say quota = units (500 000 = 1 USD), or unlimited = true")
     elif quota is not None and unlimited:
         yield Mistake(place, "has a quota and is unlimited: say one")
     elif quota is not None and quota < 0:
         yield Mistake(f"{place}.quota", "must be at least 0")
+
+
+def _budget(budget: Budget, place: str) -> Iterator[Mistake]:
+    for period in budget.__slots__:
+        limit = getattr(budget, period)
+        if limit is not None and limit < 0:
+            yield Mistake(f"{place}.budget.{period}", "must be at least 0")
+
+
+def _usable(settings: Settings, group: str, own: str, place: str) -> Iterator[Mistake]:
+    """A token's group must be one that its user may use."""
+    usable = usable_groups(settings.groups, own)
+    if group in usable:
+        return
+    unknown = list(_groups(settings, [group], place))
+    yield from unknown
+    if not unknown:
+        yield Mistake(
+            place, f'users of the group "{own}" may not use it: add "{group}" to the `usable` of [groups.{own}]'
+        )
 
 
 def _groups(settings: Settings, names: Sequence[str], place: str) -> Iterator[Mistake]:
@@ -240,7 +286,9 @@ CHECKS: Sequence[Callable[[Settings], Iterable[Mistake]]] = (
     _channels,
     _users,
     _tokens,
+    _described_groups,
     _prices,
+    _billing,
     _aliases,
     _suffixes,
     _rate_limits,

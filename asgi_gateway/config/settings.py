@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from asgi_gateway.policies.suffixes import ReasoningSuffix
-from asgi_gateway.storage.records import Channel, Group, Price, Secret, Timeouts
+from asgi_gateway.storage.records import NO_BUDGET, Budget, Channel, Group, Price, Secret, Timeouts
 
 __all__ = [
     "ROOT",
@@ -111,6 +111,7 @@ class UserSettings:
     role: Literal["user", "admin", "root"] = "user"
     quota: int | None = None
     unlimited: bool = False
+    budget: Budget = NO_BUDGET
     enabled: bool = True
 
 
@@ -123,11 +124,13 @@ class TokenSettings:
     user: str = ROOT
     quota: int | None = None
     unlimited: bool = False
+    budget: Budget = NO_BUDGET
     enabled: bool = True
     expires: datetime | None = None
     models: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     group: str | None = None
+    """Another group than the user's that it may use, or "auto"."""
     show_route: bool = False
 
 
@@ -162,10 +165,12 @@ class RetrySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingSettings:
-    """`[billing]`: what models without a price, and exchanges lost in a crash, cost."""
+    """`[billing]`: what models without a price, and exchanges lost in a crash, cost; when budgets start anew."""
 
     unpriced: Literal["refuse", "free"] = "refuse"
     lost: Literal["prompt", "all", "none"] = "prompt"
+    timezone: str = "UTC"
+    """Where days, weeks and months of budgets begin: a name of the IANA database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

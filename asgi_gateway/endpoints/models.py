@@ -3,7 +3,7 @@
 `GET /v1/models`, `/v1/models/{model}`, and Google's under `/v1beta`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import parse_qsl
 
@@ -47,10 +47,18 @@ class ModelList:
 
 
 def models_for(caller: Caller, catalogue: Catalogue) -> list[str]:
-    """The names a caller can ask for, aliases among them, sorted: served to its group, and within its rights."""
-    served = set(catalogue.channels.models(caller.group))
+    """The names a caller can ask for, aliases among them, sorted: served to it, and within its rights."""
+    names = {name for group in caller.groups or (caller.group,) for name in _served_to(group, catalogue)}
+    return sorted(_within(names, caller.models, catalogue))
+
+
+def _served_to(group: str, catalogue: Catalogue) -> set[str]:
+    served = set(catalogue.channels.models(group))
     served.update(alias for alias, model in catalogue.aliases.items() if model in served)
-    for rights in (catalogue.group(caller.group).models, caller.models):
-        if rights:
-            served = {name for name in served if name in rights or catalogue.aliases.get(name) in rights}
-    return sorted(served)
+    return _within(served, catalogue.group(group).models, catalogue)
+
+
+def _within(names: set[str], rights: Sequence[str], catalogue: Catalogue) -> set[str]:
+    if not rights:
+        return names
+    return {name for name in names if name in rights or catalogue.aliases.get(name) in rights}

@@ -19,10 +19,11 @@ from time import monotonic
 from typing import ClassVar, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from asgi_gateway.directory import TokenDirectory
+from asgi_gateway.directory import CatalogueHolder, TokenDirectory
 from asgi_gateway.errors import PermissionDenied, RateLimited, Unauthenticated
 from asgi_gateway.exchange import SCOPE_KEY, Caller, Exchange, Identity
 from asgi_gateway.middleware.entry import enter
+from asgi_gateway.policies.groups import AUTO, usable_groups
 from asgi_gateway.policies.windows import parse_rate
 from asgi_gateway.storage.keys import digest_of
 from asgi_gateway.storage.protocols import Hit, Refusal, Windows
@@ -51,6 +52,7 @@ class AuthenticationMiddleware:
     `failures` is how many failed attempts an address has ("60/minute"), counted in `windows`; None: no limit.
     `identity_quota` is granted to a user that `identify` names for the first time, in units.
     `origins` are further origins ("https://app.example") from which an identity by cookie is accepted.
+    `directory` knows which groups a user's group may use; without it a token's group is not checked.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -67,6 +69,7 @@ class AuthenticationMiddleware:
         identify: Identify | None = None,
         identity_quota: int = 0,
         origins: tuple[str, ...] = (),
+        directory: CatalogueHolder | None = None,
     ) -> None:
         self.app = app
         self.tokens = tokens
@@ -75,6 +78,7 @@ class AuthenticationMiddleware:
         self.identify = identify
         self.identity_quota = identity_quota
         self.origins = frozenset(origins)
+        self.directory = directory
         self._worked: dict[bytes, None] = {}  # digests of keys, the oldest first
         self._blocked: dict[str, float] = {}  # addresses, and until when
         self._networks: dict[tuple[str, ...], tuple[Network, ...]] = {}
@@ -111,7 +115,24 @@ class AuthenticationMiddleware:
             raise PermissionDenied("This key may not be used from this network.", code="network_not_allowed")
         if digest not in self._worked:
             _remember(self._worked, digest, None)
-        return Caller(user=user, token=token, group=token.group or user.group, models=token.models)
+        if token.group is None or token.group == user.group:
+            return Caller(user=user, token=token, group=user.group, models=token.models)
+        own = user.group
+        groups = self._walked(token.group, own)
+        return Caller(user=user, token=token, group=token.group, models=token.models, own_group=own, groups=groups)
+
+    def _walked(self, group: str, own: str) -> tuple[str, ...]:
+        """The groups walked for "auto", none for another one. Raises `PermissionDenied` for what is not usable."""
+        if self.directory is None:
+            return (own,) if group == AUTO else ()
+        usable = usable_groups(self.directory.catalogue.groups, own)
+        if group == AUTO:
+            return usable
+        if group not in usable:
+            raise PermissionDenied(
+                f"This key's group `{group}` may not be used by users of the group `{own}`.", code="group_not_allowed"
+            )
+        return ()
 
     async def _by_host(self, scope: Scope) -> Caller | None:
         assert self.identify is not None
@@ -125,12 +146,16 @@ class AuthenticationMiddleware:
             by_cookie = b"cookie" in headers and b"authorization" not in headers
         if by_cookie and (scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")):
             self._check_origin(scope, headers)
-        user = await self.tokens.user(identity.user, identity.group, self.identity_quota)
+        own = None if identity.group == AUTO else identity.group
+        user = await self.tokens.user(identity.user, own, self.identity_quota)
         if user.role == "root":  # a host's user of that name is not the deployer, whose quota has no end
             raise PermissionDenied("The deployer's own user cannot be named by the host.", code="user_not_allowed")
         if not user.enabled:
             return None
-        return Caller(user=user, group=identity.group or user.group, models=identity.models)
+        if identity.group != AUTO:  # the host says which group its user belongs to
+            return Caller(user=user, group=identity.group or user.group, models=identity.models)
+        groups = self._walked(AUTO, user.group)
+        return Caller(user=user, group=AUTO, models=identity.models, own_group=user.group, groups=groups)
 
     def _check_origin(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         """A browser sends cookies for foreign pages too, but it never lies about the page's origin."""

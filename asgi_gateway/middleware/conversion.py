@@ -1,7 +1,7 @@
 """Between the caller's dialect and one that the channel speaks; when they are equal, a tap that changes nothing.
 
 The innermost layer, around the relay: it depends on the channel. Needs `route`, `body` and `outline`;
-writes `usage`, `output_estimate`, `losses`, `upstream_headers`.
+writes `usage`, `output_estimate`, `meter`, `losses`, `upstream_headers`.
 
 Equal dialects pass bytes through. The permitted edits of the request are splices: the model's name at this channel,
 what the channel and its provider want otherwise, reasoning asked for by the model's name, tool-call ids of ours turned
@@ -38,7 +38,7 @@ from asgi_gateway.middleware.crossing import Crossing
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.middleware.recollection import Keeping, Recalling, kept_records, prefix_of
 from asgi_gateway.storage.protocols import Cache
-from asgi_gateway.storage.records import Outcome
+from asgi_gateway.storage.records import Outcome, Usage
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["FormatConversionMiddleware"]
@@ -59,7 +59,7 @@ class FormatConversionMiddleware:
 
     needs: ClassVar[frozenset[str]] = frozenset({"route", "body", "outline"})
     uses_after: ClassVar[frozenset[str]] = frozenset()
-    writes: ClassVar[frozenset[str]] = frozenset({"usage", "output_estimate", "losses", "upstream_headers"})
+    writes: ClassVar[frozenset[str]] = frozenset({"usage", "output_estimate", "meter", "losses", "upstream_headers"})
 
     def __init__(self, app: ASGIApp, *, cache: Cache | None = None, history: float = 0.0) -> None:
         if history and cache is None:
@@ -73,12 +73,12 @@ class FormatConversionMiddleware:
         if exchange is None:
             await enter(self, self.app, scope, receive, send)
             return
-        exchange.usage = None
+        exchange.usage = exchange.meter = None
         exchange.output_estimate = 0
         exchange.losses = ()
         exchange.upstream_headers = ()
-        if scope["type"] != "http":  # frames of a WebSocket are read where they are pumped
-            await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._socket(exchange, scope, receive, send)
             return
         route, dialect = exchange.route, exchange.dialect
         assert route is not None and exchange.body is not None  # `compose` checked that somebody writes them
@@ -92,11 +92,18 @@ class FormatConversionMiddleware:
         if dialect.forwarded:
             exchange.upstream_headers = tuple(pair for pair in scope["headers"] if pair[0] in dialect.forwarded)
         body, withhold = await self._outgoing(exchange, route)
-        tapped = _TappedSend(exchange, send, withhold=withhold)
+        tapped = exchange.meter = _TappedSend(exchange, send, withhold=withhold)
         try:
             await self.app(scope, replay(body, receive), tapped)
         finally:
             tapped.note()
+
+    async def _socket(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        frames = exchange.meter = _CountedFrames(send)
+        try:
+            await self.app(scope, receive, frames)
+        finally:
+            exchange.output_estimate = frames.output_estimate
 
     async def _outgoing(self, exchange: Exchange, route: Route) -> tuple[bytes, bool]:
         """The body for a channel of the same dialect, and whether the usage in the answer is ours alone."""
@@ -143,6 +150,7 @@ class FormatConversionMiddleware:
         crossing = Crossing(
             exchange, send, source=target, target=source, request=asked, losses=losses, keep=keep, recall=recall
         )
+        exchange.meter = crossing
         try:
             await self.app(scope, replay(body, receive), crossing)
         except UpstreamError as error:
@@ -181,13 +189,24 @@ class FormatConversionMiddleware:
 class _TappedSend:
     """A `send` that lets an answer through a dialect's tap: one per attempt."""
 
-    __slots__ = ("_exchange", "_send", "_tap", "_withhold")
+    __slots__ = ("_exchange", "_send", "_tap", "_whole", "_withhold")
 
     def __init__(self, exchange: Exchange, send: Send, *, withhold: bool) -> None:
         self._exchange = exchange
         self._send = send
         self._withhold = withhold
         self._tap: ResponseTap | None = None
+        self._whole = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """See `Meter.usage`."""
+        return self._tap.usage if self._tap is not None else None
+
+    @property
+    def output_estimate(self) -> int:
+        """See `Meter.output_estimate`."""
+        return self._tap.output_estimate if self._tap is not None else 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.body":
@@ -197,6 +216,7 @@ class _TappedSend:
             given = tap.feed(data) if data else b""
             if not message.get("more_body"):
                 given += tap.finish()
+                self._whole = True
             elif not given:
                 return
             if given is not data:
@@ -219,8 +239,31 @@ class _TappedSend:
         """Tell the exchange what was seen, however the answer ended."""
         if self._tap is not None:
             self._exchange.usage = self._tap.usage
-            if self._exchange.usage is None:
+            if self._exchange.usage is None or not self._whole:  # some say a first usage before the output comes
                 self._exchange.output_estimate = self._tap.output_estimate
+
+
+class _CountedFrames:
+    """A `send` that counts the frames to the caller: every four bytes of them are taken for a token of output."""
+
+    __slots__ = ("_send", "_size")
+
+    usage: Usage | None = None
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._size = 0
+
+    @property
+    def output_estimate(self) -> int:
+        """See `Meter.output_estimate`."""
+        return -(-self._size // 4)
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "websocket.send":
+            text = message.get("text")
+            self._size += len(text if text is not None else message["bytes"])
+        await self._send(message)
 
 
 def _without_foreign_seals(dialect: ChatDialect, body: bytes, exchange: Exchange, route: Route) -> bytes:

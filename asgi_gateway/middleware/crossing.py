@@ -117,7 +117,8 @@ class Crossing:
         self._events: list[Event] = []
         self._plain = bytearray()
         self._characters = 0
-        self._usage: Usage | None = None
+        self.usage: Usage | None = None
+        self._whole = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -135,9 +136,14 @@ class Crossing:
         """Tell the exchange what was seen, however the answer ended."""
         exchange = self._exchange
         exchange.losses = (*self._request_losses.noted(), *self._losses.noted())
-        exchange.usage = self._usage
-        if self._usage is None:
-            exchange.output_estimate = -(-self._characters // 4) or self._plain_estimate()
+        exchange.usage = self.usage
+        if self.usage is None or not self._whole:  # some say a first usage before the output comes
+            exchange.output_estimate = self.output_estimate or self._plain_estimate()
+
+    @property
+    def output_estimate(self) -> int:
+        """See `Meter.output_estimate`."""
+        return -(-self._characters // 4)
 
     def _plain_estimate(self) -> int:
         """Output tokens in what came of a plain answer that was never whole, so never read."""
@@ -183,6 +189,7 @@ class Crossing:
                 await self._give(data, more=True)
             raise failure
         if last:
+            self._whole = True
             await self._store()
             if self._recall is not None:
                 await self._recall(self._target.write_response(collect(self._events), self._context))
@@ -200,13 +207,14 @@ class Crossing:
                 case ToolCallDelta():
                     self._characters += len(event.arguments)
                 case UsageReported():
-                    self._usage = event.usage
+                    self.usage = event.usage
                 case Failed():
                     del events[number:]
                     return event.error
         return None
 
     async def _answer_whole(self) -> None:
+        self._whole = True
         await self._store()
         body = self._target.write_response(collect(self._events), self._context)
         if self._recall is not None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from asgi_gateway.directory import CatalogueHolder
 from asgi_gateway.errors import InvalidRequest, ModelNotFound, PermissionDenied
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, ModelChoice
+from asgi_gateway.middleware.candidates import candidate_groups
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.selection import ChannelTable
 from asgi_gateway.policies.suffixes import DEFAULT_SUFFIXES, ReasoningSuffix, cut
@@ -69,9 +70,10 @@ class ModelMappingMiddleware:
 
     def _without_suffix(self, exchange: Exchange, channels: ChannelTable, asked: str, resolved: str) -> str:
         """The model's name, its suffix cut off where that leads to a model; writes what the suffix asks for."""
-        group = exchange.caller.group if exchange.caller is not None else "default"
+        caller = exchange.caller
+        groups = (caller.groups or (caller.group,)) if caller is not None else ("default",)
         exchange.reasoning = None
-        if channels.serves(group, resolved):
+        if any(channels.serves(group, resolved) for group in groups):
             return resolved
         max_output = exchange.outline.max_output if exchange.outline is not None else None
         for name in dict.fromkeys((resolved, asked)):
@@ -91,14 +93,18 @@ class ModelMappingMiddleware:
         if caller is None:
             return
         allowed = [caller.models]
-        if catalogue is not None:
+        if catalogue is not None and not caller.groups:
             allowed.append(catalogue.group(caller.group).models)
+        if caller.groups and not candidate_groups(exchange, catalogue):
+            raise _not_allowed(model)
         for models in allowed:
             # A right may name the alias or the model behind it.
             if models and model.asked not in models and model.resolved not in models:
-                raise PermissionDenied(
-                    f"You may not use the model `{model.asked}`.", code="model_not_allowed", param="model"
-                )
+                raise _not_allowed(model)
+
+
+def _not_allowed(model: ModelChoice) -> PermissionDenied:
+    return PermissionDenied(f"You may not use the model `{model.asked}`.", code="model_not_allowed", param="model")
 
 
 def _model_in_query(scope: Scope) -> str:

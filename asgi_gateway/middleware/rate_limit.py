@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from asgi_gateway.config.settings import RateLimit
 from asgi_gateway.errors import RateLimited, ServiceUnavailable
-from asgi_gateway.exchange import SCOPE_KEY, Exchange
+from asgi_gateway.exchange import SCOPE_KEY, Caller, Exchange
 from asgi_gateway.middleware.answer import NotedAnswer
 from asgi_gateway.middleware.entry import enter
 from asgi_gateway.policies.pricing import settle_usage
@@ -157,7 +157,7 @@ def _keep(limit: _Limit, subject: object) -> _Counted:
 def _subject(rule: RateLimit, exchange: Exchange) -> object | None:
     """Whose requests a rule counts this one among; None when the rule is not about it."""
     caller, model = exchange.caller, exchange.model
-    if rule.groups and (caller is None or caller.group not in rule.groups):
+    if rule.groups and (caller is None or _group_of(caller) not in rule.groups):
         return None
     if rule.models and (model is None or model.resolved not in rule.models):
         return None
@@ -167,11 +167,16 @@ def _subject(rule: RateLimit, exchange: Exchange) -> object | None:
         case "user":
             return caller.user.id if caller is not None else None
         case "group":
-            return caller.group if caller is not None else None
+            return _group_of(caller) if caller is not None else None
         case "model":
             return model.resolved if model is not None else None
         case "address":
             return exchange.address or None
+
+
+def _group_of(caller: Caller) -> str:
+    """Under which group a caller is counted: the one asked for, or its own where it left that open."""
+    return caller.home if caller.groups else caller.group
 
 
 def _tokens_expected(exchange: Exchange) -> int:

@@ -2,6 +2,7 @@
 
 Inside retry, so that each attempt picks again; outside conversion, which depends on the channel.
 Needs `model`; writes `route`. Channels in `attempts` are left out.
+For a caller whose group is "auto" the groups are walked in their order: the first that has a channel left.
 """
 
 import random
@@ -14,8 +15,9 @@ from asgi_gateway.dialects.contract import Operation
 from asgi_gateway.directory import Catalogue, CatalogueHolder
 from asgi_gateway.errors import NoChannelAvailable
 from asgi_gateway.exchange import SCOPE_KEY, Exchange, Route
+from asgi_gateway.middleware.candidates import candidate_groups
 from asgi_gateway.middleware.entry import enter
-from asgi_gateway.policies.selection import ChannelTable, choose
+from asgi_gateway.policies.selection import ChannelTable, choose_among
 from asgi_gateway.providers import PROVIDERS
 from asgi_gateway.providers.contract import Provider
 from asgi_gateway.storage.records import Channel, Secret
@@ -55,7 +57,7 @@ class ChannelRoutingMiddleware:
         )
         self._fixed = Catalogue(channels=ChannelTable(numbered))
         self.draw = draw
-        self._routes: dict[tuple[int, str, str, Operation], tuple[Channel, tuple[Route, ...]]] = {}
+        self._routes: dict[tuple[int, str, str, str, Operation], tuple[Channel, tuple[Route, ...]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange | None = scope.get(SCOPE_KEY)
@@ -63,38 +65,39 @@ class ChannelRoutingMiddleware:
             await enter(self, self.app, scope, receive, send)
             return
         catalogue = self._fixed if self.directory is None else self.directory.catalogue
-        exchange.route = self._route(exchange, catalogue.channels)
+        exchange.route = self._route(exchange, catalogue)
         await self.app(scope, receive, send)
 
-    def _route(self, exchange: Exchange, table: ChannelTable) -> Route:
+    def _route(self, exchange: Exchange, catalogue: Catalogue) -> Route:
         assert exchange.model is not None  # `compose` checked that somebody writes it
         model = exchange.model.resolved
-        group = exchange.caller.group if exchange.caller is not None else "default"
+        groups = candidate_groups(exchange, catalogue)
         tried = {attempt.channel.id for attempt in exchange.attempts}
         while True:
-            channel = choose(table, group=group, model=model, tried=tried, random=self.draw)
-            if channel is None:
+            found = choose_among(catalogue.channels, groups=groups, model=model, tried=tried, random=self.draw)
+            if found is None:
                 raise NoChannelAvailable(f"No channel is available for the model `{exchange.model.asked}`.")
-            route = self._through(channel, exchange, model)
+            group, channel = found
+            route = self._through(channel, group, exchange, model)
             if route is not None:
                 return route
             tried.add(channel.id)
 
-    def _through(self, channel: Channel, exchange: Exchange, model: str) -> Route | None:
+    def _through(self, channel: Channel, group: str, exchange: Exchange, model: str) -> Route | None:
         """The way through this channel by one of its keys, None when it does not speak what is needed."""
-        place = (channel.id, model, exchange.dialect.name, exchange.operation)
+        place = (channel.id, group, model, exchange.dialect.name, exchange.operation)
         kept = self._routes.get(place)
         if kept is None or kept[0] is not channel:  # channels are replaced when they change
             if len(self._routes) >= ROUTES:
                 self._routes.clear()
-            kept = self._routes[place] = (channel, _routes(channel, exchange, model))
+            kept = self._routes[place] = (channel, _routes(channel, group, exchange, model))
         routes = kept[1]
         if len(routes) > 1:
             return routes[min(int(self.draw() * len(routes)), len(routes) - 1)]
         return routes[0] if routes else None
 
 
-def _routes(channel: Channel, exchange: Exchange, model: str) -> tuple[Route, ...]:
+def _routes(channel: Channel, group: str, exchange: Exchange, model: str) -> tuple[Route, ...]:
     """The ways through a channel, one for each key; none when it does not speak what is needed."""
     provider = PROVIDERS.get(channel.provider)
     upstream_model = _mapped(model, channel)
@@ -102,7 +105,7 @@ def _routes(channel: Channel, exchange: Exchange, model: str) -> tuple[Route, ..
     if provider is None or dialect is None:
         return ()
     return tuple(
-        Route(channel=channel, key=key, upstream_model=upstream_model, provider=provider, dialect=dialect)
+        Route(channel=channel, key=key, upstream_model=upstream_model, provider=provider, dialect=dialect, group=group)
         for key in channel.keys or (NO_KEY,)
     )
 

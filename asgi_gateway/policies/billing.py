@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 
+from msgspec.structs import replace
+
 from asgi_gateway.policies.tariff import unsigned
 from asgi_gateway.storage.records import Outcome, Usage
 
-__all__ = ["BILLING", "BILLING_REASONS", "Billing", "settle_usage"]
+__all__ = ["BILLING", "BILLING_REASONS", "Billing", "prompt_tokens", "settle_usage"]
 
 COUNTED_BYTES = 4
 
@@ -54,6 +56,11 @@ BILLING_REASONS: Mapping[Outcome, str] = MappingProxyType(
 """Why it costs that."""
 
 
+def prompt_tokens(prompt_bytes: int) -> int:
+    """The tokens that we count for a prompt of so many bytes."""
+    return -(-max(prompt_bytes, 0) // COUNTED_BYTES)
+
+
 def settle_usage(
     outcome: Outcome, reported: Usage | None, *, prompt_bytes: int, output_estimate: int, reached_upstream: bool
 ) -> Usage:
@@ -63,13 +70,19 @@ def settle_usage(
     (English text has about four bytes to the token, Chinese about one token to a character of three bytes),
     and `output_estimate` tokens of output. So a prompt never counts for more than what was set aside for it.
     A reported usage of zero stays zero: it is not the same as none.
+    Of an answer that did not come to its end an upstream may have reported a beginning only, which is less than half
+    of the output that we counted: then what we counted counts.
     """
     billing = BILLING[outcome]
     if billing is Billing.NOTHING or (billing is Billing.REACHED and not reached_upstream):
         return Usage()
-    prompt = -(-max(prompt_bytes, 0) // COUNTED_BYTES)
+    prompt = prompt_tokens(prompt_bytes)
     if billing is Billing.PROMPT:
         return Usage(input=prompt, estimated=True)
     if reported is None:
         return Usage(input=prompt, output=max(output_estimate, 0), estimated=True)
-    return unsigned(reported)
+    reported = unsigned(reported)
+    known = reported.total_output
+    if outcome is not Outcome.COMPLETED and output_estimate > 2 * known:
+        return replace(reported, output=reported.output + output_estimate - known, estimated=True)
+    return reported

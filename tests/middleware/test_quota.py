@@ -11,6 +11,7 @@ import pytest
 from asgi_gateway.errors import CallerLeft, NoChannelAvailable, ServiceUnavailable, UpstreamError
 from asgi_gateway.exchange import Body, Caller, Exchange, ModelChoice
 from asgi_gateway.middleware import ErrorMiddleware, QuotaMiddleware, TelemetryMiddleware
+from asgi_gateway.storage.protocols import NO_BUDGETS
 from asgi_gateway.storage.records import Account, Charge, Group, Outcome, Reservation, Settlement, Usage
 from asgi_gateway.types import Receive, Scope, Send
 from support.asgi import Answer, Connection, ask, http_scope, settled, socket_scope
@@ -348,10 +349,10 @@ class Ledger:
     def __init__(self, ledger: Any, *, reserve: Exception | None = None, settle: Any = None) -> None:
         self._ledger, self._reserve, self._settle = ledger, reserve, settle
 
-    async def reserve(self, reservation: Reservation) -> None:
+    async def reserve(self, reservation: Reservation, budgets: Any = NO_BUDGETS) -> None:
         if self._reserve is not None:
             raise self._reserve
-        await self._ledger.reserve(reservation)
+        await self._ledger.reserve(reservation, budgets)
 
     def settle(self, reservation: Reservation, settlement: Settlement) -> "asyncio.Future[Charge]":
         if isinstance(self._settle, Exception):
