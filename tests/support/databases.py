@@ -71,19 +71,28 @@ class Server:
     def kill(self) -> None:
         """End it at once, as a power cut would, with all of its processes."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
 
     def freeze(self) -> None:
         """Let it keep its connections and answer nothing."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and, since PostgreSQL's have sessions of their own, to its children."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGCONT)
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        for each in [pid, *map(int, children.read_text().split() if children.exists() else [])]:
+            try:
+                os.kill(each, number)
+            except ProcessLookupError:
+                pass  # it has ended meanwhile
 
     def stop(self) -> None:
         """End it and remove its folder."""
