@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from asgi_gateway.storage.vault import Unreadable
 from asgi_gateway.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["run_lifespan"]
@@ -33,7 +34,8 @@ async def run_lifespan(
     try:
         await start()
     except Exception as reason:  # whatever it is, the server must be told, or it waits for ever
-        logger.exception("the gateway could not start")
+        told = isinstance(reason, Unreadable)  # a secret that is wrong: where we noticed it is of no use to anybody
+        logger.error("the gateway could not start%s", f": {reason}" if told else "", exc_info=not told)
         await send({"type": "lifespan.startup.failed", "message": f"asgi_gateway: {reason}"})
         return
     host = _Inner(inner, scope)

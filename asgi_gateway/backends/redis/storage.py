@@ -1,8 +1,9 @@
 """A storage on a database with Redis beside it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from secrets import token_hex
+from typing import Any
 
 from asgi_gateway.backends.redis.cache import RedisCache
 from asgi_gateway.backends.redis.changes import Changes
@@ -66,7 +67,7 @@ class RedisStorage:
         self.users = database.users
         self.tokens = RedisTokens(database.tokens, self.client, vault or Vault(), self._place)
         self.channels = database.channels
-        self.options = database.options
+        self.options = _Options(database.options)
         self.prices = database.prices
         self.ledger = database.ledger
         self.usage_log = database.usage_log
@@ -118,3 +119,22 @@ class RedisStorage:
 
     def _place(self) -> str | None:
         return None if self._revision is None else f"{self._prefix}token:{self._revision}"
+
+
+class _Options:
+    """The options of a database without its name in Redis, which is nobody else's business."""
+
+    def __init__(self, options: OptionStore) -> None:
+        self._options = options
+
+    async def get(self, name: str) -> Any | None:
+        return await self._options.get(name)
+
+    async def set(self, name: str, value: Any) -> None:
+        await self._options.set(name, value)
+
+    async def create(self, name: str, value: Any) -> Any:
+        return await self._options.create(name, value)
+
+    async def all(self) -> Mapping[str, Any]:
+        return {name: value for name, value in (await self._options.all()).items() if name != IDENTITY}

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from asgi_gateway.backends.sql import schema
-from asgi_gateway.backends.sql.database import Database
+from asgi_gateway.backends.sql.database import Database, bump
 from asgi_gateway.storage.vault import CHANNEL_KEYS, CHANNEL_SETTINGS, Sealing, Vault
 
 __all__ = ["SealedRows", "opened_row", "place_of", "sealed_values"]
@@ -26,7 +26,7 @@ SEALED = "sealed"
 BATCH = 100
 """Rows of one transaction of a rotation."""
 
-Step = Callable[[Connection, Sequence[Any]], None]
+Step = Callable[[Connection, Sequence[Any], Sealing], None]
 
 
 def place_of(name: str) -> str:
@@ -68,17 +68,30 @@ class SealedRows:
         self._database = database
         self._vault = vault
 
-    async def count(self) -> Mapping[Sealing, int]:
-        """How many channels are sealed how; one counts by whichever of its texts is worse off."""
-        counted, _ = await self._all(lambda connection, row: None)
-        return counted
+    async def count(self) -> tuple[Mapping[Sealing, int], Sequence[str]]:
+        """How many channels are sealed how, and the names of those that cannot be read.
 
-    async def rotate(self, *, dry_run: bool = False) -> tuple[Mapping[Sealing, int], Sequence[str]]:
-        """Seal under the current secret what is not. How rows were sealed before, and the names of unreadable ones.
+        A channel counts by whichever of its texts is worse off.
+        """
+        return await self._all(lambda connection, row, sealing: None)
+
+    async def rotate(
+        self, *, dry_run: bool = False, drop_unreadable: bool = False
+    ) -> tuple[Mapping[Sealing, int], Sequence[str]]:
+        """Seal under the current secret what is not; what `count` would have said before.
 
         A hundred rows are one transaction; what was done stays when it is interrupted, and is not done again.
+        `drop_unreadable` removes channels whose secret is lost: nobody can use them.
         """
-        return await self._all(lambda connection, row: None if dry_run else _reseal(connection, row, self._vault))
+
+        def step(connection: Connection, row: Sequence[Any], sealing: Sealing) -> None:
+            if sealing is not Sealing.UNREADABLE:
+                _reseal(connection, row, self._vault)
+            elif drop_unreadable:
+                connection.execute(delete(schema.channels).where(schema.channels.c.id == row[0]))
+                bump(connection)
+
+        return await self.count() if dry_run else await self._all(step)
 
     async def _all(self, step: Step) -> tuple[Mapping[Sealing, int], list[str]]:
         found: list[tuple[int, str, Sealing]] = []
@@ -94,8 +107,8 @@ class SealedRows:
         found = []
         for row in connection.execute(query).all():
             sealing = self._sealing(row)
-            if sealing in (Sealing.CLEAR, Sealing.PREVIOUS):
-                step(connection, row)
+            if sealing is not Sealing.CURRENT:
+                step(connection, row, sealing)
             found.append((int(row[0]), str(row[1]), sealing))
         return found
 

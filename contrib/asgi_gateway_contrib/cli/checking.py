@@ -47,6 +47,9 @@ async def _check(as_json: bool, config: Config) -> None:
             complain(f"environment: {variable}: has no meaning in this version: {instead}")
     stack = [layer.__name__ for layer in STACK] + [Relay.__name__]
     stored, state = await _stored(settings, config)
+    sealed = settings.storage.crypto_secret is not None
+    secrets = "encrypted at rest" if sealed else "stored in clear: set CRYPTO_SECRET to encrypt them"
+    redis = shown(settings.storage.redis)
     declared = {channel.name: channel for channel in settings.channels}
     channels = [*declared.values(), *(c for c in stored if c.name not in declared and c.origin != "file")]
     rows: list[dict[str, object]] = [
@@ -62,9 +65,13 @@ async def _check(as_json: bool, config: Config) -> None:
         for channel in channels
     ]
     if as_json:
-        show({"storage": shown(settings.storage.url), "state": state, "stack": stack, "channels": rows}, as_json=True)
+        report = {"storage": shown(settings.storage.url), "state": state, "secrets": secrets, "redis": redis}
+        show({**report, "stack": stack, "channels": rows}, as_json=True)
         return
     say(f"storage   {shown(settings.storage.url)} ({state})")
+    say(f"secrets   {secrets}")
+    if redis:
+        say(f"redis     {redis}")
     say("stack     " + "\n          ".join(stack))
     say("")
     if rows:

@@ -88,7 +88,7 @@ def _serve_stored(settings: "Settings", listener: socket.socket, workers: int) -
     from asgi_gateway_contrib.standalone.server import configure_logging, run
 
     async def first() -> str | None:
-        async with storage_of(settings.storage.url) as storage:
+        async with storage_of(settings.storage) as storage:
             return await prepare(settings, storage)
 
     configure_logging()

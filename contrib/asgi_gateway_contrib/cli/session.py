@@ -13,7 +13,7 @@ import typer
 from asgi_gateway_contrib.cli.output import Refused, complain
 
 if TYPE_CHECKING:
-    from asgi_gateway.config import Settings
+    from asgi_gateway.config import Settings, StorageSettings
     from asgi_gateway.storage.protocols import Storage
 
 __all__ = ["done", "is_memory", "opened", "reasons", "settings_of", "shown", "sqlite_path", "storage_of"]
@@ -44,7 +44,7 @@ def reasons() -> Iterator[None]:
     except Refused as reason:
         complain(str(reason))
     except GatewayError as error:
-        complain(error.message)
+        complain(str(error))
     else:
         return
     raise typer.Exit(1)
@@ -59,29 +59,30 @@ def done(work: Coroutine[None, None, Result]) -> Result:
 @asynccontextmanager
 async def opened(config: Path | None, *, create: bool = False) -> AsyncIterator["Storage"]:
     """The storage of the settings. Unless `create`, an embedded database must be there already."""
-    url = settings_of(config).storage.url
+    settings = settings_of(config).storage
+    url = settings.url
     if is_memory(url):
         raise Refused(f"{url} lives inside the serving process: there is nothing to see or to change from here")
     path = sqlite_path(url)
     if path is not None and not create and not path.exists():
         raise Refused(f"{path}: there is no database yet; serve, migrate or an add command makes it")
-    async with storage_of(url) as storage:
+    async with storage_of(settings) as storage:
         yield storage
 
 
 @asynccontextmanager
-async def storage_of(url: str) -> AsyncIterator["Storage"]:
-    """The open storage of a URL. Raises `Refused` with the URL where it cannot be opened."""
-    from asgi_gateway.backends import open_storage
+async def storage_of(settings: "StorageSettings") -> AsyncIterator["Storage"]:
+    """The open storage of settings. Raises `Refused` with its URL where it cannot be opened."""
+    from asgi_gateway.backends import configured_storage
     from asgi_gateway.errors import GatewayError
 
     try:
-        storage = open_storage(url, shared=not is_memory(url))
+        storage = configured_storage(settings, shared=not is_memory(settings.url))
         await storage.open()
     except ValueError as reason:
         raise Refused(f"storage.url: {reason}") from reason
     except GatewayError as reason:
-        raise Refused(f"storage.url: {shown(url)}: {reason.message}") from reason
+        raise Refused(f"storage.url: {shown(settings.url)}: {reason}") from reason
     try:
         yield storage
     finally:

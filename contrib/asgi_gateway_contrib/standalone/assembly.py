@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from asgi_gateway.backends import open_storage
+from asgi_gateway.backends import configured_storage
 from asgi_gateway.config import Settings
 from asgi_gateway.gateway import Gateway
 from asgi_gateway.types import ASGIApp
@@ -33,7 +33,7 @@ def assemble(
 
     Outermost CORS, so that a browser may read our failures too; then failures, then the caller's address.
     """
-    gateway = Gateway(settings, storage=open_storage(settings.storage.url, shared=shared), access_log=access_log)
+    gateway = Gateway(settings, storage=configured_storage(settings.storage, shared=shared), access_log=access_log)
     app: ASGIApp = gateway
     if settings.server.trusted_proxies:
         from asgi_gateway_contrib.standalone.forwarded import ForwardedMiddleware
