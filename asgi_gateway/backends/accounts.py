@@ -10,7 +10,7 @@ from asgi_gateway.errors import InsufficientQuota
 from asgi_gateway.policies.budgets import kind_of
 from asgi_gateway.storage.records import Account, Balance, Reservation, Settlement
 
-__all__ = ["AccountState", "check_amount", "check_settlement", "close", "set_aside"]
+__all__ = ["AccountState", "check_amount", "check_settlement", "close", "correct", "set_aside"]
 
 
 class AccountState:
@@ -118,3 +118,10 @@ def close(states: Sequence[AccountState], amount: int, charge: int) -> int:
         state.spent += charged
         state.changed = True
     return charged
+
+
+def correct(states: Sequence[AccountState], charged: int, charge: int) -> int:
+    """Give back what was `charged`, and take `charge` instead, as `close` does. Return what it took."""
+    for state in states:
+        state.spent -= charged
+    return close(states, 0, charge)

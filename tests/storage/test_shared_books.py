@@ -70,13 +70,17 @@ async def test_a_settled_key_is_known_to_who_settled_it(sqlite: SqlStorage) -> N
 
 
 async def test_a_reservation_that_another_closed_is_charged_once(two: tuple[SqlStorage, SqlStorage]) -> None:
-    """A process that was taken for dead settles what was recovered meanwhile, and gets the charge of the recovery."""
+    """A process that was taken for dead settles what was recovered meanwhile; one charge stands, the later one."""
     first, second = two
     held = reservation(300)
     await first.ledger.reserve(held)
     recovered = await second.ledger.settle(held, settlement(100, outcome=Outcome.LOST))
-    assert await first.ledger.settle(held, settlement(250)) == recovered
-    assert (await first.ledger.balance(USER)).spent == 100
+    assert recovered.charged == 100
+    corrected = await first.ledger.settle(held, settlement(250))
+    assert (corrected.charged, corrected.settlement.outcome) == (250, Outcome.COMPLETED)
+    assert await second.ledger.settle(held, settlement(70)) == corrected
+    assert (await first.ledger.balance(USER)).spent == 250
+    assert await first.usage_log.recent() == [corrected]
     with pytest.raises(KeyError):
         await first.ledger.extend(held, 10)
 
@@ -101,9 +105,9 @@ async def test_a_crowd_shares_its_commits(sqlite: SqlStorage, monkeypatch: pytes
     begun: list[float] = []
     begin = books.Books.begin
 
-    def counting(self: books.Books, now: float) -> None:
+    def counting(self: books.Books, now: float, *, careful: bool) -> None:
         begun.append(now)
-        begin(self, now)
+        begin(self, now, careful=careful)
 
     monkeypatch.setattr(books.Books, "begin", counting)
     await asyncio.gather(*(sqlite.ledger.reserve(reservation(1, accounts=(USER,))) for _ in range(20)))

@@ -147,12 +147,12 @@ class GroupCommit:
         while (batch := self._inbox.get()) is not None:
             done, failure = journal.perform(batch)
             try:
-                loop.call_soon_threadsafe(self._finish, batch, done, failure)
+                loop.call_soon_threadsafe(self._finish, batch, done, failure, journal.unsure)
             except RuntimeError:  # the loop was closed, and the storage was not
                 break
         journal.close()
 
-    def _finish(self, batch: Sequence[Verb], done: int, failure: Exception | None) -> None:
+    def _finish(self, batch: Sequence[Verb], done: int, failure: Exception | None, unsure: bool) -> None:
         """Back on the loop: tell the results of the first `done` verbs; `failure` is why there are others."""
         self._busy = False
         for verb in batch[:done] if failure is not None else batch:
@@ -164,12 +164,17 @@ class GroupCommit:
             if self._pending:
                 self._gather(asyncio.get_running_loop())
         else:
-            self._keep(batch[done:], failure)
+            self._keep(batch[done:], failure, unsure=unsure)
 
-    def _keep(self, rest: Sequence[Verb], failure: Exception) -> None:
-        """Fail what somebody waits for, and try the others again after a pause."""
-        self._pending[:0] = [verb for verb in rest if verb.patient]
-        _refuse([verb for verb in rest if not verb.patient], failure)
+    def _keep(self, rest: Sequence[Verb], failure: Exception, *, unsure: bool) -> None:
+        """Fail what somebody waits for, and try the others again after a pause.
+
+        What fails and yet may have been done, since the answer to a commit was lost, is undone when that is possible.
+        """
+        failed = [verb for verb in rest if not verb.patient]
+        undone = [undoing for verb in failed if (undoing := verb.undo()) is not None] if unsure else []
+        self._pending[:0] = [*[verb for verb in rest if verb.patient], *undone]
+        _refuse(failed, failure)
         if not self._pause:
             LOGGER.error("the database is away: %s: %s", type(failure).__name__, failure)
         self._pause = min(LONGEST_PAUSE, 2 * self._pause or FIRST_PAUSE)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, cast
 from asgi_gateway.backends.accounts import check_amount, check_settlement
 from asgi_gateway.backends.failures import fail
 from asgi_gateway.backends.sql.commit import GroupCommit
-from asgi_gateway.backends.sql.leases import dead_leases, leave, remove, renew
+from asgi_gateway.backends.sql.leases import dead_leases, leave, remove
 from asgi_gateway.backends.sql.rows import account_name
 from asgi_gateway.backends.sql.transaction import Transaction, Verb
 from asgi_gateway.errors import ServiceUnavailable
@@ -36,6 +36,9 @@ class Reserve(Verb):
     def apply(self, work: Transaction) -> None:
         work.books.reserve(self.reservation, self.accounts, self.budgets)
 
+    def undo(self) -> Verb:
+        return Abandon(self.reservation)
+
 
 class Extend(Verb):
     """Set more aside."""
@@ -48,7 +51,7 @@ class Extend(Verb):
         self.amount = amount
 
     def announce(self, work: Transaction) -> None:
-        work.known.append(self.reservation.key)
+        work.known.append(self.reservation)
 
     def apply(self, work: Transaction) -> Reservation:
         return work.books.extend(self.reservation, self.amount)
@@ -70,7 +73,7 @@ class Settle(Verb):
         return f"settlement of {self.reservation.key}"
 
     def announce(self, work: Transaction) -> None:
-        work.known.append(self.reservation.key)
+        work.known.append(self.reservation)
 
     def apply(self, work: Transaction) -> Charge:
         return work.books.settle(self.reservation, self.settlement)
@@ -104,7 +107,8 @@ class Change(Verb):
         self.unlimited = unlimited
 
     def announce(self, work: Transaction) -> None:
-        work.accounts.add(account_name(self.account))
+        changes = self.units or self.declared is not None
+        (work.accounts if changes else work.viewed).add(account_name(self.account))
 
     def apply(self, work: Transaction) -> Balance:
         state = work.books.account(account_name(self.account))
@@ -125,29 +129,38 @@ class CountOpen(Verb):
 
 
 class Renew(Verb):
-    """Renew the own lease."""
+    """Renew the own lease, which every batch does when it is due."""
 
     __slots__ = ()
 
     def apply(self, work: Transaction) -> None:
-        renew(work.db, work.lease, work.now)
+        """Nothing more to do but to be a batch."""
 
 
 class Recover(Verb):
     """Close what dead processes had reserved."""
 
-    __slots__ = ("lost",)
+    __slots__ = ("dead", "found", "lost")
 
     def __init__(self, lost: Literal["prompt", "all", "none"]) -> None:
         super().__init__()
         self.lost = lost
+        self.dead: list[str] = []
+        self.found: list[Reservation] = []
+
+    def announce(self, work: Transaction) -> None:
+        self.dead = dead_leases(work.db, work.lease, work.now, steady=work.steady)
+        self.found = work.books.held_by(self.dead)
+        work.known += self.found
 
     def apply(self, work: Transaction) -> list[Charge]:
-        dead = dead_leases(work.db, work.lease, work.now)
         charges = [
-            work.books.settle(reservation, self._settlement(reservation)) for reservation in work.books.open_of(dead)
+            work.books.settle(reservation, self._settlement(reservation))
+            for reservation in self.found
+            if work.books.is_open(reservation.key)  # else somebody else was faster
         ]
-        remove(work.db, dead)
+        work.books.write()
+        remove(work.db, self.dead)
         return charges
 
     def _settlement(self, reservation: Reservation) -> Settlement:

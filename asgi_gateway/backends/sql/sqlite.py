@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["SqliteConnection", "is_away", "prepare_file"]
+from asgi_gateway.backends.sql.writer import Fields, Query, WriterConnection
+
+__all__ = ["SqliteConnection", "SqliteWriter", "is_away", "prepare_file"]
 
 PRAGMAS = (
     "PRAGMA synchronous = FULL",
@@ -61,6 +63,26 @@ def is_away(error: Exception) -> bool:
     )
 
 
+class SqliteWriter:
+    """`Writer` on a SQLite file; see `SqliteConnection`."""
+
+    def __init__(self, path: Path, wait: float) -> None:
+        self._path = path
+        self._wait = wait
+
+    def connect(self) -> WriterConnection:
+        """See `Writer.connect`."""
+        return SqliteConnection(self._path, self._wait)
+
+    def is_away(self, error: Exception) -> bool:
+        """See `Writer.is_away`."""
+        return is_away(error)
+
+    def is_conflict(self, error: Exception) -> bool:
+        """None: there is one writer at a time."""
+        return False
+
+
 class SqliteConnection:
     """A connection to an existing file, for one thread.
 
@@ -68,9 +90,11 @@ class SqliteConnection:
     Raises `sqlite3.Error`, or `OSError` when the file is no longer where it was.
     """
 
+    alone = True
+
     def __init__(self, path: Path, wait: float) -> None:
         self._path = path
-        self._texts: dict[tuple[str, int], str] = {}
+        self._texts: dict[tuple[object, ...], str] = {}
         self._file = self._place()
         uri = f"file:{quote(str(path.absolute()))}?mode=rw"
         self._db = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, cached_statements=256)
@@ -100,6 +124,15 @@ class SqliteConnection:
         """Disconnect; an open transaction is undone."""
         self._db.close()
 
+    def version(self) -> int:
+        """See `WriterConnection.version`."""
+        number: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return number
+
+    def seconds(self) -> float:
+        """See `WriterConnection.seconds`: this machine's clock."""
+        return time.time()
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run a statement; return how many rows it changed."""
         return self._db.execute(sql, parameters).rowcount
@@ -112,36 +145,66 @@ class SqliteConnection:
         """Run a query."""
         return self._db.execute(sql, parameters).fetchall()
 
-    def insert(self, head: str, rows: Sequence[tuple[object, ...]]) -> None:
-        """Insert rows by `head`, such as "INSERT INTO t (a, b)"."""
+    def insert(self, fields: Fields, rows: Sequence[tuple[object, ...]]) -> None:
+        """See `WriterConnection.insert`."""
         start = 0
         for length in _cut(len(rows)):
             values: list[object] = []
             for row in rows[start : start + length]:
                 values += row
             start += length
-            text = self._texts.get((head, length))
+            text = self._texts.get((fields, length))
             if text is None:
                 row_text = f"({', '.join('?' * len(rows[0]))})"
-                text = self._texts[head, length] = f"{head} VALUES {', '.join([row_text] * length)}"
+                head = f"INSERT INTO {fields.name} ({', '.join(fields.names)})"
+                text = self._texts[fields, length] = f"{head} VALUES {', '.join([row_text] * length)}"
             self._db.execute(text, values)
 
-    def select(self, head: str, keys: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Rows by `head`, such as "SELECT a FROM t WHERE b", whose last column is one of the keys."""
-        found: list[tuple[Any, ...]] = []
-        for listed in _lists(keys):
-            found += self._db.execute(self._listed(head, len(listed)), listed).fetchall()
-        return found
+    def supply(self, fields: Fields, rows: Sequence[tuple[object, ...]]) -> None:
+        """See `WriterConnection.supply`."""
+        raise NotImplementedError("nothing is missing where a transaction locks the whole database")
 
-    def delete(self, head: str, keys: Sequence[str]) -> None:
-        """Delete by `head`, such as "DELETE FROM t WHERE b", what is one of the keys."""
-        for listed in _lists(keys):
-            self._db.execute(self._listed(head, len(listed)), listed)
-
-    def _listed(self, head: str, length: int) -> str:
-        text = self._texts.get((head, length))
+    def update(self, fields: Fields, rows: Sequence[tuple[object, ...]]) -> None:
+        """See `WriterConnection.update`."""
+        text = self._texts.get((fields, "update"))
         if text is None:
-            text = self._texts[head, length] = f"{head} IN ({', '.join('?' * length)})"
+            values = ", ".join(f"{name} = ?" for name in fields.values)
+            keys = " AND ".join(f"{name} = ?" for name in fields.keys)
+            text = self._texts[fields, "update"] = f"UPDATE {fields.name} SET {values} WHERE {keys}"
+        self._db.executemany(text, rows)
+
+    def upsert(self, fields: Fields, rows: Sequence[tuple[object, ...]]) -> None:
+        """See `WriterConnection.upsert`."""
+        text = self._texts.get((fields, "upsert"))
+        if text is None:
+            values = ", ".join(f"{name} = excluded.{name}" for name in fields.values)
+            text = self._texts[fields, "upsert"] = (
+                f"INSERT INTO {fields.name} ({', '.join(fields.names)}) VALUES ({', '.join('?' * len(fields.names))}) "
+                f"ON CONFLICT ({', '.join(fields.keys)}) DO UPDATE SET {values}"
+            )
+        self._db.executemany(text, rows)
+
+    def select(self, *queries: Query) -> list[list[tuple[Any, ...]]]:
+        """See `WriterConnection.select`."""
+        results = []
+        for query in queries:
+            found: list[tuple[Any, ...]] = []
+            for listed in _lists(query.among):
+                text = self._listed(query.head, query.key, len(listed), query.also)
+                found += self._db.execute(text, [*listed, *query.more] if query.more else listed).fetchall()
+            results.append(found)
+        return results
+
+    def delete(self, fields: Fields, key: str, among: Sequence[str]) -> None:
+        """See `WriterConnection.delete`."""
+        for listed in _lists(among):
+            self._db.execute(self._listed(f"DELETE FROM {fields.name}", key, len(listed)), listed)
+
+    def _listed(self, head: str, key: str, length: int, also: str = "") -> str:
+        text = self._texts.get((head, key, also, length))
+        if text is None:
+            text = f"{head} WHERE {key} IN ({', '.join('?' * length)}){also}"
+            self._texts[head, key, also, length] = text
         return text
 
     def _place(self) -> tuple[int, int]:

@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 
 from asgi_gateway.backends.sql.books import Books
 from asgi_gateway.backends.sql.leases import Lease
-from asgi_gateway.backends.sql.sqlite import SqliteConnection
 from asgi_gateway.backends.sql.window_pages import WindowPages
+from asgi_gateway.backends.sql.writer import WriterConnection
+from asgi_gateway.storage.protocols import Admission
+from asgi_gateway.storage.records import Reservation
 
 __all__ = ["Barrier", "Transaction", "Verb"]
 
@@ -14,26 +16,35 @@ __all__ = ["Barrier", "Transaction", "Verb"]
 class Transaction:
     """What a batch works on. `now` is seconds since the epoch, `lease` this process's.
 
+    `steady` says that the lease has been renewed without a gap for longer than another one may be silent.
     Verbs first announce what they will read, so that it is read at once for all of them.
     """
 
-    __slots__ = ("accounts", "books", "db", "fresh", "known", "lease", "now", "pages", "windows")
+    __slots__ = (
+        *("accounts", "books", "db", "fresh", "known", "lease", "now", "pages"),
+        *("released", "slots", "steady", "viewed", "windows"),
+    )
 
-    def __init__(self, db: SqliteConnection, books: Books, lease: Lease, now: float) -> None:
+    def __init__(self, db: WriterConnection, books: Books, lease: Lease, now: float, *, steady: bool) -> None:
         self.db = db
+        self.steady = steady
         self.lease = lease
         self.now = now
         self.books = books
         self.pages = WindowPages(db, now)
         self.fresh: list[str] = []
-        self.known: list[str] = []
+        self.known: list[Reservation] = []
         self.accounts: set[str] = set()
+        self.viewed: set[str] = set()
         self.windows: dict[str, float] = {}
+        self.slots: set[str] = set()
+        self.released: list[Admission] = []
 
     def read(self) -> None:
         """Read what was announced."""
-        self.books.read(self.fresh, self.known, self.accounts)
-        self.pages.read(self.windows)
+        self.books.read(self.fresh, self.known, self.accounts, self.viewed)
+        if self.windows or self.slots or self.released:
+            self.pages.read(self.windows, self.slots, self.released)
 
     def write(self) -> None:
         """Write what was changed."""
@@ -63,6 +74,10 @@ class Verb:
     def apply(self, work: Transaction) -> Any:
         """Do it and return the result. `GatewayError`, `ValueError` and `KeyError` are told too, and undo nothing."""
         raise NotImplementedError  # each verb says what it does
+
+    def undo(self) -> "Verb | None":
+        """A patient verb that undoes this one if it was done, though whoever asked was told that it was not."""
+        return None
 
 
 class Barrier(Verb):

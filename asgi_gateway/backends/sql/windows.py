@@ -20,23 +20,29 @@ __all__ = ["Acquire", "Correct", "Release", "SqlWindows", "Undo"]
 class Acquire(Verb):
     """Count hits and take slots."""
 
-    __slots__ = ("hits", "number", "slots")
+    __slots__ = ("hits", "id", "number", "slots")
 
-    def __init__(self, hits: Sequence[Hit], slots: Sequence[Slot], number: int) -> None:
+    def __init__(self, hits: tuple[Hit, ...], slots: tuple[Slot, ...], number: int) -> None:
         super().__init__()
         self.result = None
         self.hits = hits
         self.slots = slots
         self.number = number
+        self.id = ""
 
     def announce(self, work: Transaction) -> None:
         for hit in self.hits:
             work.windows[window_name(hit)] = hit.seconds
+        work.slots.update(slot.key for slot in self.slots)
 
     def apply(self, work: Transaction) -> Admission | Refusal:
         lease = work.lease
-        id = f"{lease.id}-{self.number}"
+        id = self.id = f"{lease.id}-{self.number}"
         return work.pages.acquire(self.hits, self.slots, id=id, lease=lease.id, expires=work.now + lease.seconds)
+
+    def undo(self) -> Verb:
+        """Give the slots back; what was counted in windows stays."""
+        return Release(Admission(self.id, 0.0, (), self.slots))
 
 
 class Correct(Verb):
@@ -70,6 +76,9 @@ class Release(Verb):
         super().__init__()
         self.admission = admission
 
+    def announce(self, work: Transaction) -> None:
+        work.released.append(self.admission)
+
     def apply(self, work: Transaction) -> None:
         work.pages.release(self.admission)
 
@@ -87,6 +96,8 @@ class Undo(Verb):
 
     def announce(self, work: Transaction) -> None:
         self.acquire.announce(work)
+        if isinstance(self.acquire.result, Admission):
+            work.released.append(self.acquire.result)
 
     def apply(self, work: Transaction) -> None:
         admission = self.acquire.result
