@@ -39,7 +39,7 @@ from asgi_gateway.middleware import STACK, RateLimitMiddleware
 from asgi_gateway.policies.suffixes import ReasoningSuffix
 from asgi_gateway.relay import Relay
 from asgi_gateway.storage.protocols import Windows
-from asgi_gateway.storage.records import Channel, Group, Price, Timeouts
+from asgi_gateway.storage.records import Channel, Group, Price, PriceTier, Timeouts
 from asgi_gateway_contrib.cli.application import application
 from support.markdown import Block, blocks, links, table
 
@@ -197,6 +197,7 @@ SECTIONS: Mapping[str, tuple[type, set[str]]] = {
     "[[tokens]]": (TokenSettings, set()),
     "[groups.NAME]": (Group, {"name"}),
     '[models."NAME".price]': (Price, {"version"}),
+    '[[models."NAME".price.tiers]]': (PriceTier, set()),
     "[[reasoning_suffixes]]": (ReasoningSuffix, set()),
     "[[rate_limits]]": (RateLimit, set()),
     "[retry]": (RetrySettings, set()),
