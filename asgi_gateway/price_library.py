@@ -145,7 +145,7 @@ One of unknown quality counts as one of high quality.
 DIVISION = Context(prec=12, rounding=ROUND_DOWN)
 """What cannot be divided exactly is cut off after twelve digits: no charge is a unit higher because of it."""
 
-DROPPED = ("name", "description", "price_comments", "pricing_urls", "extractors", "fallback_model_providers")
+DROPPED = ("description", "price_comments", "pricing_urls", "extractors", "fallback_model_providers")
 """What is not kept of published data."""
 
 
@@ -206,15 +206,16 @@ def packed(published: bytes) -> str:
 
     Raises `ValueError` when it is none.
     """
+    from genai_prices.types import _providers_from_raw
+
     raw = json.loads(published)
     if not isinstance(raw, list) or not all(isinstance(provider, dict) for provider in raw):
         raise ValueError("is no list of providers")
-    kept = [_bare(provider) for provider in raw if provider.get("id") in VENDORS]
+    kept = [{"models": [], **provider} for provider in raw if provider.get("id") in VENDORS]
     if not kept:
         raise ValueError("names none of the vendors whose prices count")
-    text = b64encode(compress(json.dumps(kept, separators=(",", ":")).encode(), 9)).decode()
-    unpacked(text, "")  # what cannot be read back is refused now
-    return text
+    _providers_from_raw(kept)  # what cannot be read back is refused now
+    return b64encode(compress(json.dumps([_bare(provider) for provider in kept]).encode(), 9)).decode()
 
 
 def unpacked(text: str, origin: str) -> PriceLibrary:
@@ -229,11 +230,8 @@ def unpacked(text: str, origin: str) -> PriceLibrary:
 
 
 def _bare(provider: dict[str, Any]) -> dict[str, Any]:
-    models = [
-        {key: value for key, value in model.items() if key == "name" or key not in DROPPED}
-        for model in provider.get("models", ())
-    ]
-    return {key: value for key, value in provider.items() if key == "name" or key not in DROPPED} | {"models": models}
+    models = [{key: value for key, value in model.items() if key not in DROPPED} for model in provider["models"]]
+    return {key: value for key, value in provider.items() if key not in DROPPED} | {"models": models}
 
 
 def _price(model: "ModelInfo", vendor: str, now: datetime) -> Price | None:

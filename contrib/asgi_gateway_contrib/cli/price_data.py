@@ -55,7 +55,7 @@ async def _refresh(given: str | None, config: Path | None) -> None:
     origin = f"{shown} of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     try:
         data = packed(content)
-    except (ValueError, TypeError, AttributeError) as reason:
+    except ValueError as reason:
         raise Refused(f"{shown}: holds no prices: {reason}") from reason
     async with opened(config, create=True) as storage:
         await storage.options.set(LIBRARY_OPTION, {"origin": origin, "data": data})
