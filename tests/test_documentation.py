@@ -20,6 +20,7 @@ from asgi_gateway.config import (
     BillingSettings,
     IdentitySettings,
     LimitSettings,
+    LogSettings,
     PriceSettings,
     RateLimit,
     ResponsesSettings,
@@ -202,6 +203,7 @@ SECTIONS: Mapping[str, tuple[type, set[str]]] = {
     "[[rate_limits]]": (RateLimit, set()),
     "[retry]": (RetrySettings, set()),
     "[billing]": (BillingSettings, set()),
+    "[log]": (LogSettings, set()),
     "[prices]": (PriceSettings, set()),
     "[identity]": (IdentitySettings, set()),
     "[responses]": (ResponsesSettings, set()),
@@ -237,6 +239,8 @@ def _default(field: Field[Any]) -> str:
     if field.default is MISSING and field.default_factory is MISSING:
         return "required"
     value = field.default if field.default_factory is MISSING else field.default_factory()
+    if value == NO_BUDGET:
+        return "{}"
     match value:
         case None:
             return ""

@@ -17,7 +17,14 @@ __all__ = ["MemoryStorage", "SqlStorage", "configured_storage", "open_storage", 
 
 def configured_storage(settings: StorageSettings, *, shared: bool = False, migrate: bool = False) -> Storage:
     """The storage that settings describe, not opened yet; see `open_storage`."""
-    return open_storage(settings.url, shared=shared, migrate=migrate, redis=settings.redis, vault=vault_of(settings))
+    return open_storage(
+        settings.url,
+        shared=shared,
+        migrate=migrate,
+        redis=settings.redis,
+        vault=vault_of(settings),
+        log_url=settings.log_url,
+    )
 
 
 def vault_of(settings: StorageSettings) -> Vault:
@@ -28,14 +35,21 @@ def vault_of(settings: StorageSettings) -> Vault:
 
 
 def open_storage(
-    url: str, *, shared: bool = False, migrate: bool = False, redis: str = "", vault: Vault | None = None
+    url: str,
+    *,
+    shared: bool = False,
+    migrate: bool = False,
+    redis: str = "",
+    vault: Vault | None = None,
+    log_url: str = "",
 ) -> Storage:
     """The storage of a URL, not opened yet: "memory://", "sqlite:///relative/path", "sqlite:////absolute/path",
     "postgresql://user:password@host/database", "mysql://user:password@host/database", or the form of Go's MySQL driver.
 
     `shared` is set when several processes use it, which servers are made for. `migrate` lets it make or change the
     tables of a server's database, as SQLite's always are. `redis` is the URL of a Redis beside it, which memory has no
-    use for. `vault` seals the secrets in it. Raises `ValueError` for other URLs, and for shared memory.
+    use for. `vault` seals the secrets in it. `log_url` is another database, which gets a copy of every charge; memory
+    has no use for it. Raises `ValueError` for other URLs, and for shared memory.
     """
     scheme = url.partition(":")[0].partition("+")[0].lower()
     if scheme == "memory":
@@ -44,7 +58,8 @@ def open_storage(
         return MemoryStorage()
     from asgi_gateway.backends.sql import SqlStorage
 
-    return _beside(redis, SqlStorage(url, shared or scheme != "sqlite", migrate=migrate, vault=vault), vault)
+    storage = SqlStorage(url, shared or scheme != "sqlite", migrate=migrate, vault=vault, log_url=log_url)
+    return _beside(redis, storage, vault)
 
 
 def _beside(redis: str, storage: "SqlStorage", vault: Vault | None) -> Storage:

@@ -74,6 +74,8 @@ def _storage(settings: Settings) -> Iterator[Mistake]:
         yield Mistake("storage.crypto_secret", "is missing: previous secrets are only for reading")
     if settings.storage.sync <= 0:
         yield Mistake("storage.sync", "must be above 0")
+    if settings.log.keep_days < 0 or settings.log.keep_days == 1:
+        yield Mistake("log.keep_days", "must be 0, for ever, or at least 2: what is younger may still be asked for")
 
 
 def _is_database(url: str, schemes: Sequence[str]) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "ConfigurationError",
     "IdentitySettings",
     "LimitSettings",
+    "LogSettings",
     "ModelSettings",
     "PriceSettings",
     "RateLimit",
@@ -174,6 +175,14 @@ class BillingSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """`[log]`: what becomes of the usage log."""
+
+    keep_days: int = 0
+    """After how many days charges are removed, while their sums stay; 0: never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSettings:
     """`[prices]`: what models cost that no `[models]` entry says a price of."""
 
@@ -221,6 +230,7 @@ class Settings:
     rate_limits: tuple[RateLimit, ...] = ()
     retry: RetrySettings = field(default_factory=RetrySettings)
     billing: BillingSettings = field(default_factory=BillingSettings)
+    log: LogSettings = field(default_factory=LogSettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     responses: ResponsesSettings = field(default_factory=ResponsesSettings)

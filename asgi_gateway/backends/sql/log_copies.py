@@ -5,14 +5,14 @@ corrected afterwards comes through `gateway_outbox`. Whichever process copies, a
 is replaced only where it was closed as lost, which is what is corrected, and never by a lost one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import Connection, Table, case, delete, insert, select, update
 
-from asgi_gateway.backends.sql.numbers import DISORDER, charge_number
+from asgi_gateway.backends.sql.numbers import charge_number, settled_before
 from asgi_gateway.backends.sql.rollups import kind_of
 from asgi_gateway.backends.sql.schema import charges, log_state, metadata, outbox
 from asgi_gateway.backends.sql.upsert import upsert
@@ -76,16 +76,17 @@ def copied(connection: Connection) -> int:
     return number
 
 
-def pack(connection: Connection, after: int, now: float) -> Parcel | None:
+def pack(connection: Connection, after: int, wall: Callable[[], float] | None) -> Parcel | None:
     """What is to be copied next; None when there is nothing. Of the gateway's own database; sees one state.
 
     As with sums, charges on servers are copied when they are `DISORDER` old.
     """
+    settled = settled_before(connection, wall)
     query = select(*charges.columns).where(charge_number > after).order_by(charge_number).limit(COPIED)
     rows = list(connection.execute(query))
     full = len(rows) == COPIED
-    if kind_of(connection) != "sqlite":
-        young = [index for index, row in enumerate(rows) if row.time > now - DISORDER]
+    if settled is not None:
+        young = [index for index, row in enumerate(rows) if row.time > settled]
         if young:
             rows, full = rows[: young[0]], False
     waiting = connection.execute(select(outbox.c.number, outbox.c.ledger_key).order_by(outbox.c.number).limit(COPIED))

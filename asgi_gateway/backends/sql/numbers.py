@@ -5,16 +5,49 @@ Nearly in that order: on a server a transaction is given its numbers some second
 clocks differ. So no time differs from the order of the numbers by more than `DISORDER`, which all bounds allow for.
 """
 
-from sqlalchemy import Connection, func, select
+from collections.abc import Callable
+
+from sqlalchemy import Connection, func, select, text
 
 from asgi_gateway.backends.sql.schema import charges
 
-__all__ = ["DISORDER", "above", "below", "charge_number", "charge_time", "first_since", "greatest", "least"]
+__all__ = [
+    "DISORDER",
+    "above",
+    "below",
+    "charge_number",
+    "charge_time",
+    "first_since",
+    "greatest",
+    "least",
+    "settled_before",
+]
 
 DISORDER = 30.0
 """Seconds: transactions of the ledger end within 5, the rest is for clocks that differ."""
 
+CLOCKS = {
+    "postgresql": "SELECT EXTRACT(EPOCH FROM now())",
+    "mysql": "SELECT UNIX_TIMESTAMP(NOW(6))",
+    "mariadb": "SELECT UNIX_TIMESTAMP(NOW(6))",
+}
+"""What asks a server for its time, in seconds since the epoch."""
+
 charge_number, charge_time = charges.c.number, charges.c.time
+
+
+def settled_before(connection: Connection, wall: Callable[[], float] | None) -> float | None:
+    """Charges up to this time can be counted on to be seen all, if those of smaller numbers are: None for all of them.
+
+    The first that a transaction asks: what it sees is no older than this. SQLite commits one after the other, in the
+    order of the numbers. On a server a number may be given before a smaller one is seen, but not by more than the time
+    that a transaction may take.
+    """
+    if connection.dialect.name == "sqlite":
+        return None
+    if wall is not None:
+        return wall() - DISORDER
+    return float(connection.execute(text(CLOCKS[connection.dialect.name])).scalar_one()) - DISORDER
 
 
 def greatest(connection: Connection) -> int:

@@ -11,7 +11,13 @@ from asgi_gateway.backends.sql.numbers import charge_number, charge_time, greate
 from asgi_gateway.backends.sql.schema import charges, log_state
 from asgi_gateway.backends.tallies import floor
 
-__all__ = ["announce", "remove"]
+__all__ = ["announce", "is_due", "remove"]
+
+
+def is_due(connection: Connection, before: float) -> bool:
+    """Whether there are charges of whole hours before a time."""
+    oldest = connection.execute(select(charge_time).order_by(charge_number).limit(1)).scalar()
+    return oldest is not None and oldest < floor(before)
 
 
 def announce(connection: Connection, before: float) -> bool:

@@ -9,7 +9,7 @@ be.
 A charge that changes afterwards (see `Ledger.settle` on those that were lost) is corrected in its own transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, cast, func, literal_column, select, update
 
 from asgi_gateway.backends.sql.address import Kind
-from asgi_gateway.backends.sql.numbers import DISORDER, charge_number, charge_time
+from asgi_gateway.backends.sql.numbers import charge_number, charge_time, settled_before
 from asgi_gateway.backends.sql.schema import charges, hours, log_state
 from asgi_gateway.backends.sql.upsert import upsert
 from asgi_gateway.backends.tallies import DAY, HOUR, KINDS, Tallies, counted, floor, name_in
@@ -97,13 +97,13 @@ class Batch:
     more: bool
 
 
-def gather(connection: Connection, limit: int, now: float) -> Batch | None:
+def gather(connection: Connection, limit: int, wall: Callable[[], float] | None) -> Batch | None:
     """Sum up at most `limit` charges that are to be added next; None when there are none. Sees one state.
 
-    `now` is in seconds since the epoch.
+    `wall` gives seconds since the epoch, None for the server's.
     """
+    settled = settled_before(connection, wall)
     rolled, turn = connection.execute(select(log_state.c.rolled, log_state.c.turn)).one()
-    settled = None if kind_of(connection) == "sqlite" else now - DISORDER  # SQLite commits one after the other
     first = _next(connection, rolled, settled)
     if first is None:
         return None

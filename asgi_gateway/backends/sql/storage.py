@@ -14,6 +14,7 @@ from asgi_gateway.backends.sql.leases import Lease
 from asgi_gateway.backends.sql.ledger import Leave, SqlLedger
 from asgi_gateway.backends.sql.migration import prepare
 from asgi_gateway.backends.sql.prices import SqlPrices
+from asgi_gateway.backends.sql.rollups import correct
 from asgi_gateway.backends.sql.sealing import SealedRows
 from asgi_gateway.backends.sql.stores import SqlChannels, SqlOptions, SqlTokens, SqlUsers
 from asgi_gateway.backends.sql.usage_log import SqlUsageLog
@@ -51,6 +52,7 @@ class SqlStorage:
     `farewell` how long `close` tries to write what is queued; all in seconds.
     `queue` is how many verbs may wait for the database before new work is refused.
     `vault` seals what channels have of secrets; without one they are stored in clear.
+    `log_url` is another database, which gets a copy of every charge.
     `wall` gives seconds since the epoch; by default it is this machine's clock, for the ledger and windows on a server
     the server's. `clock` gives the seconds in which windows in memory count.
 
@@ -81,6 +83,7 @@ class SqlStorage:
         farewell: float = 10.0,
         queue: int = 10_000,
         vault: Vault | None = None,
+        log_url: str = "",
         wall: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,6 +97,7 @@ class SqlStorage:
         self._wall = wall = wall or time.time
         self._opened = False
         self._database = database = Database(address, wait)
+        copies = Database(address_of(log_url), wait) if log_url else None
         self._commit = GroupCommit(queue)
         self.users = SqlUsers(database, wall)
         self.tokens = SqlTokens(database, wall)
@@ -102,7 +106,7 @@ class SqlStorage:
         self.sealed = SealedRows(database, vault)
         self.options = SqlOptions(database)
         self.prices = SqlPrices(database)
-        self.usage_log = self._usage_log = SqlUsageLog(database, wall)
+        self.usage_log = self._usage_log = SqlUsageLog(database, self._writer_wall, copies)
         self.cache = SqlCache(database, wall)
         self.ledger = SqlLedger(self._commit)
         self.windows = SqlWindows(self._commit) if shared else MemoryWindows(clock)
@@ -127,7 +131,7 @@ class SqlStorage:
         except (ValueError, ServiceUnavailable):
             await self._database.close()
             raise
-        journal = Journal(self._writer, Lease(self._lease_seconds), wall=self._writer_wall)
+        journal = Journal(self._writer, Lease(self._lease_seconds), wall=self._writer_wall, corrected=correct)
         self._commit.start(journal)
         self._opened = True
 

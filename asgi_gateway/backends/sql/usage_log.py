@@ -16,12 +16,13 @@ from asgi_gateway.backends.sql.database import Database
 from asgi_gateway.backends.sql.log_copies import begin_state, copied, deliver, forget, owner_of, pack, prepare_copies
 from asgi_gateway.backends.sql.log_pages import SCANNED, Hours, Scan, place, scan, told_hours
 from asgi_gateway.backends.sql.numbers import charge_number, greatest
-from asgi_gateway.backends.sql.retention import announce, remove
+from asgi_gateway.backends.sql.retention import announce, is_due, remove
 from asgi_gateway.backends.sql.rollups import enter, gather
 from asgi_gateway.backends.sql.rows import charge_of
 from asgi_gateway.backends.sql.schema import charge_columns, charges
 from asgi_gateway.backends.sql.sums import Span, collect
 from asgi_gateway.backends.tallies import hour_sums, number_in, seconds_of, usage_sums
+from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.ids import ledger_key
 from asgi_gateway.storage.protocols import ChargeFilter, ChargePage, HourSum, SumKey, UsageSum
 from asgi_gateway.storage.records import Charge
@@ -35,9 +36,14 @@ ALL = ChargeFilter()
 
 
 class SqlUsageLog:
-    """`UsageLog` on SQL. `copies` is the log database, if there is one; `wall` gives seconds since the epoch."""
+    """`UsageLog` on SQL. `copies` is the log database, if there is one.
 
-    def __init__(self, database: Database, wall: Callable[[], float], copies: Database | None = None) -> None:
+    `wall` gives seconds since the epoch, as for the ledger; None for the clock of the database's server.
+    """
+
+    def __init__(
+        self, database: Database, wall: Callable[[], float] | None = None, copies: Database | None = None
+    ) -> None:
         self._database = database
         self._copies = copies
         self._wall = wall
@@ -94,15 +100,23 @@ class SqlUsageLog:
 
     async def roll_up(self) -> bool:
         """See `UsageLog.roll_up`. Charges are copied to the log database too, if there is one."""
-        batch = await self._database.report(lambda connection: gather(connection, ROLLED_UP, self._wall()))
+        batch = await self._database.report(lambda connection: gather(connection, ROLLED_UP, self._wall))
         if batch is not None:
             await self._database.write(partial(enter, batch=batch))
-        copied_more = self._copies is not None and await self._copy(self._copies)
-        return copied_more or (batch is not None and batch.more)
+        more = batch is not None and batch.more
+        if self._copies is not None:
+            try:
+                more |= await self._copy(self._copies)
+            except ServiceUnavailable:
+                if not more:
+                    raise  # once the sums are up to date: they need no log database
+        return more
 
     async def prune(self, before: datetime, limit: int = 1000) -> int:
         """See `UsageLog.prune`. Whole hours are removed; with a log database, only what was copied to it."""
         time = before.timestamp()
+        if not await self._database.read(partial(is_due, before=time)):
+            return 0
         most = None if self._copies is None else await (await self._log_database(self._copies)).read(copied)
         await self._database.write(partial(announce, before=time))
         return await self._database.write(partial(remove, before=time, limit=limit, most=most))
@@ -128,7 +142,7 @@ class SqlUsageLog:
         """Copy some charges to the log database. True when there may be more."""
         database = await self._log_database(copies)
         after = await database.read(copied)
-        parcel = await self._database.report(lambda connection: pack(connection, after, self._wall()))
+        parcel = await self._database.report(lambda connection: pack(connection, after, self._wall))
         if parcel is None:
             return False
         await database.write(partial(deliver, parcel=parcel))
