@@ -75,12 +75,12 @@ def connect_options(address: DatabaseAddress, session: Session) -> dict[str, Any
             }
 
 
-def connect(address: DatabaseAddress, session: Session) -> Any:
-    """A connection of the driver itself, prepared as `session` says. Raises the driver's errors."""
+def connect(address: DatabaseAddress, session: Session, **more: Any) -> Any:
+    """A connection of the driver itself, prepared as `session` says; it is given `more`. Raises the driver's errors."""
     require(address.kind)
     dialect = address.url.get_dialect()()
     positional, named = dialect.create_connect_args(address.url)
-    raw = dialect.import_dbapi().connect(*positional, **{**named, **connect_options(address, session)})
+    raw = dialect.import_dbapi().connect(*positional, **{**named, **connect_options(address, session), **more})
     try:
         prepare_session(raw, address.kind, session)
     except BaseException:
