@@ -1,6 +1,7 @@
 """The storages: one folder each. Loading this package loads none of the libraries that only one of them needs."""
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asgi_gateway.backends.memory import MemoryStorage
@@ -24,6 +25,8 @@ def configured_storage(settings: StorageSettings, *, shared: bool = False, migra
         redis=settings.redis,
         vault=vault_of(settings),
         log_url=settings.log_url,
+        spool=settings.spool_folder,
+        spool_limit=settings.spool_mb * 2**20,
     )
 
 
@@ -42,6 +45,8 @@ def open_storage(
     redis: str = "",
     vault: Vault | None = None,
     log_url: str = "",
+    spool: Path | None = None,
+    spool_limit: int = 64 * 2**20,
 ) -> Storage:
     """The storage of a URL, not opened yet: "memory://", "sqlite:///relative/path", "sqlite:////absolute/path",
     "postgresql://user:password@host/database", "mysql://user:password@host/database", or the form of Go's MySQL driver.
@@ -49,7 +54,8 @@ def open_storage(
     `shared` is set when several processes use it, which servers are made for. `migrate` lets it make or change the
     tables of a server's database, as SQLite's always are. `redis` is the URL of a Redis beside it, which memory has no
     use for. `vault` seals the secrets in it. `log_url` is another database, which gets a copy of every charge; memory
-    has no use for it. Raises `ValueError` for other URLs, and for shared memory.
+    has no use for it. `spool` is a folder for settlements that wait for an absent database, `spool_limit` in bytes.
+    Raises `ValueError` for other URLs, and for shared memory.
     """
     scheme = url.partition(":")[0].partition("+")[0].lower()
     if scheme == "memory":
@@ -58,7 +64,15 @@ def open_storage(
         return MemoryStorage()
     from asgi_gateway.backends.sql import SqlStorage
 
-    storage = SqlStorage(url, shared or scheme != "sqlite", migrate=migrate, vault=vault, log_url=log_url)
+    storage = SqlStorage(
+        url,
+        shared or scheme != "sqlite",
+        migrate=migrate,
+        vault=vault,
+        log_url=log_url,
+        spool=spool,
+        spool_limit=spool_limit,
+    )
     return _beside(redis, storage, vault)
 
 

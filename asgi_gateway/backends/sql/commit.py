@@ -6,6 +6,7 @@ waits for further verbs, while the loop is at work that may bring some: a commit
 
 When the database is away, the verbs that somebody waits for fail with `ServiceUnavailable`, and the `patient` ones
 stay at the head of the queue and are tried again with a growing pause. New verbs wait for that attempt.
+Settlements are then kept on disk, too, so that the end of the process does not lose them.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any
 
 from asgi_gateway.backends.failures import LOGGER, fail
 from asgi_gateway.backends.sql.journal import Journal
+from asgi_gateway.backends.sql.spool import Spool, SpoolFull
 from asgi_gateway.backends.sql.transaction import Barrier, Verb
 from asgi_gateway.errors import ServiceUnavailable
 
@@ -58,11 +60,15 @@ class GroupCommit:
         self._pause = 0.0
         self._retry: asyncio.TimerHandle | None = None
         self._stopped = False
+        self._spool: Spool | None = None
+        self._spooled: set[str] = set()
+        self._unkept = False
 
-    def start(self, journal: Journal) -> None:
-        """Start the thread that writes to `journal`, for the running event loop."""
+    def start(self, journal: Journal, spool: Spool | None = None) -> None:
+        """Start the thread that writes to `journal`, for the running event loop; `spool` is what it keeps on disk."""
         self._loop = asyncio.get_running_loop()
         self._stopped = False
+        self._spool = spool
         self._thread = Thread(target=self._work, args=(self._loop, journal), name="gateway-ledger", daemon=True)
         self._thread.start()
 
@@ -99,7 +105,10 @@ class GroupCommit:
         await self.perform(Barrier())
 
     async def stop(self, last: Verb, seconds: float) -> None:
-        """Finish what is queued and then `last`, a patient verb, within `seconds`; give up the rest, and log that."""
+        """Finish what is queued and then `last`, a patient verb, within `seconds`.
+
+        What is left of settlements then waits on disk for the next start, or is given up, which is logged.
+        """
         if self._loop is None:
             raise ServiceUnavailable(NOT_OPEN)
         done = last.future = self._loop.create_future()
@@ -116,8 +125,15 @@ class GroupCommit:
             await asyncio.to_thread(thread.join)
         rest, self._pending = self._pending, []
         if rest:
-            lost = len(rest) - (last in rest)
-            LOGGER.error("the database is away at the end; given up: %d settlements and the like", lost)
+            await asyncio.to_thread(self._keep_on_disk, rest)
+            lost = sum(verb is not last and not self._is_kept(verb) for verb in rest)
+            if self._spooled:
+                LOGGER.error("the database is away at the end; on disk: %d settlements", len(self._spooled))
+            if lost:
+                LOGGER.error("the database is away at the end; given up: %d settlements and the like", lost)
+        if self._spool is not None:
+            self._spool.close()
+        self._spooled.clear()
         _refuse(rest, None)
 
     def _flush(self) -> None:
@@ -146,11 +162,45 @@ class GroupCommit:
         """The thread."""
         while (batch := self._inbox.get()) is not None:
             done, failure = journal.perform(batch)
+            if failure is not None:
+                self._keep_on_disk(batch[done:])
+            elif self._spooled:
+                self._forget_on_disk()
             try:
                 loop.call_soon_threadsafe(self._finish, batch, done, failure, journal.unsure)
             except RuntimeError:  # the loop was closed, and the storage was not
                 break
         journal.close()
+
+    def _keep_on_disk(self, verbs: Sequence[Verb]) -> None:
+        """Keep what is not kept yet. What cannot be kept stays in memory; that is said once."""
+        lasting = [entry for verb in verbs if (entry := verb.lasting()) is not None]
+        fresh = [entry for entry in lasting if entry[0].key not in self._spooled]
+        if not fresh or self._spool is None:
+            return
+        try:
+            self._spool.append(fresh)
+        except (OSError, SpoolFull) as reason:
+            if not self._unkept:
+                LOGGER.error("settlements cannot be kept on disk while the database is away: %s", reason)
+            self._unkept = True
+        else:
+            self._spooled.update(reservation.key for reservation, _ in fresh)
+
+    def _forget_on_disk(self) -> None:
+        """The database has everything: verbs are tried in their order, and those on disk were the first."""
+        assert self._spool is not None
+        self._unkept = False
+        try:
+            self._spool.clear()
+        except OSError as reason:
+            LOGGER.error("settlements that are done stay on disk, and will be found done: %s", reason)
+        else:
+            self._spooled.clear()
+
+    def _is_kept(self, verb: Verb) -> bool:
+        entry = verb.lasting()
+        return entry is not None and entry[0].key in self._spooled
 
     def _finish(self, batch: Sequence[Verb], done: int, failure: Exception | None, unsure: bool) -> None:
         """Back on the loop: tell the results of the first `done` verbs; `failure` is why there are others."""

@@ -72,6 +72,9 @@ class Settle(Verb):
     def __str__(self) -> str:
         return f"settlement of {self.reservation.key}"
 
+    def lasting(self) -> tuple[Reservation, Settlement]:
+        return self.reservation, self.settlement
+
     def announce(self, work: Transaction) -> None:
         work.known.append(self.reservation)
 

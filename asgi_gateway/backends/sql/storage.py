@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from asgi_gateway.backends.memory.windows import MemoryWindows
 from asgi_gateway.backends.sql.address import address_of
@@ -16,6 +17,8 @@ from asgi_gateway.backends.sql.migration import prepare
 from asgi_gateway.backends.sql.prices import SqlPrices
 from asgi_gateway.backends.sql.rollups import correct
 from asgi_gateway.backends.sql.sealing import SealedRows
+from asgi_gateway.backends.sql.spool import Spool
+from asgi_gateway.backends.sql.spooled import settle_left_behind
 from asgi_gateway.backends.sql.stores import SqlChannels, SqlOptions, SqlTokens, SqlUsers
 from asgi_gateway.backends.sql.usage_log import SqlUsageLog
 from asgi_gateway.backends.sql.windows import SqlWindows
@@ -53,6 +56,7 @@ class SqlStorage:
     `queue` is how many verbs may wait for the database before new work is refused.
     `vault` seals what channels have of secrets; without one they are stored in clear.
     `log_url` is another database, which gets a copy of every charge.
+    `spool` is a folder on disk for settlements that wait for the database, at most `spool_limit` bytes of them.
     `wall` gives seconds since the epoch; by default it is this machine's clock, for the ledger and windows on a server
     the server's. `clock` gives the seconds in which windows in memory count.
 
@@ -84,6 +88,8 @@ class SqlStorage:
         queue: int = 10_000,
         vault: Vault | None = None,
         log_url: str = "",
+        spool: Path | None = None,
+        spool_limit: int = 64 * 2**20,
         wall: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -95,6 +101,8 @@ class SqlStorage:
         self._writer = open_writer(address, wait)
         self._writer_wall = wall or (time.time if address.kind == "sqlite" else None)
         self._wall = wall = wall or time.time
+        self._spool = spool
+        self._spool_limit = spool_limit
         self._opened = False
         self._database = database = Database(address, wait)
         copies = Database(address_of(log_url), wait) if log_url else None
@@ -131,9 +139,12 @@ class SqlStorage:
         except (ValueError, ServiceUnavailable):
             await self._database.close()
             raise
-        journal = Journal(self._writer, Lease(self._lease_seconds), wall=self._writer_wall, corrected=correct)
-        self._commit.start(journal)
+        lease = Lease(self._lease_seconds)
+        spool = Spool(self._spool, str(self._address), lease.id, self._spool_limit) if self._spool else None
+        self._commit.start(Journal(self._writer, lease, wall=self._writer_wall, corrected=correct), spool)
         self._opened = True
+        if self._spool is not None:
+            await settle_left_behind(self._spool, str(self._address), self.ledger, self._farewell)
 
     async def close(self) -> None:
         """See `Storage.close`."""

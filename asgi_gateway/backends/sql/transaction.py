@@ -8,7 +8,7 @@ from asgi_gateway.backends.sql.leases import Lease
 from asgi_gateway.backends.sql.window_pages import WindowPages
 from asgi_gateway.backends.sql.writer import WriterConnection
 from asgi_gateway.storage.protocols import Admission
-from asgi_gateway.storage.records import Reservation
+from asgi_gateway.storage.records import Reservation, Settlement
 
 __all__ = ["Barrier", "Transaction", "Verb"]
 
@@ -74,6 +74,10 @@ class Verb:
     def apply(self, work: Transaction) -> Any:
         """Do it and return the result. `GatewayError`, `ValueError` and `KeyError` are told too, and undo nothing."""
         raise NotImplementedError  # each verb says what it does
+
+    def lasting(self) -> tuple[Reservation, Settlement] | None:
+        """What must be done even by another process, should this one end before the database is back."""
+        return None
 
     def undo(self) -> "Verb | None":
         """A patient verb that undoes this one if it was done, though whoever asked was told that it was not."""
