@@ -23,7 +23,7 @@ from asgi_gateway.canonical import Usage
 from asgi_gateway.dialects.json_scan import measure
 from asgi_gateway.errors import MalformedUpstream
 
-__all__ = ["PlainTap", "TokenCount"]
+__all__ = ["EDGE", "PlainTap", "TokenCount", "last_usage"]
 
 WHOLE_LIMIT = 1 << 18
 """Bytes of an answer that is kept whole to read its usage."""
@@ -36,6 +36,9 @@ _ASCII = bytes(range(128))
 
 ReadUsage = Callable[[Any], Usage | None]
 """From the decoded `usage` member."""
+
+ReadAnswer = Callable[[bytes], Usage | None]
+"""From a whole answer, where its usage is not in one member. Raises `ValueError` for what is no JSON object."""
 
 
 class _Reported(msgspec.Struct):
@@ -78,13 +81,14 @@ class TokenCount:
 class PlainTap:
     """Reads one plain answer. Bytes pass as they come, but the last one only once the answer is known to be whole."""
 
-    __slots__ = ("_last", "_pieces", "_read", "_size", "_text", "usage")
+    __slots__ = ("_last", "_pieces", "_read", "_size", "_text", "_whole", "usage")
 
     usage: Usage | None
 
-    def __init__(self, read: ReadUsage, text: re.Pattern[bytes]) -> None:
+    def __init__(self, read: ReadUsage, text: re.Pattern[bytes], whole: ReadAnswer | None = None) -> None:
         self.usage = None
         self._read = read
+        self._whole = whole
         self._text = text
         self._pieces: list[bytes] = []
         self._size = 0
@@ -97,7 +101,7 @@ class PlainTap:
         self._size += len(chunk)
         self._pieces.append(chunk)
         if self._size > WHOLE_LIMIT:
-            self._pieces = [b"".join(self._pieces)[-EDGE:]]
+            self._pieces = [self._cut(b"".join(self._pieces))]
         last, self._last = self._last, chunk[-1:]
         return last + chunk[:-1]
 
@@ -107,14 +111,21 @@ class PlainTap:
         if self._size > WHOLE_LIMIT:
             if not kept.rstrip().endswith(b"}"):
                 raise MalformedUpstream("the upstream's answer ended too soon")
-            self.usage = self._read(_last_usage(kept))
+            self.usage = self._seen(kept)
             return self._last
         try:
-            reported = _reported.decode(kept)
+            self.usage = self._read(_reported.decode(kept).usage) if self._whole is None else self._whole(kept)
         except (ValueError, RecursionError) as wrong:
             raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
-        self.usage = self._read(reported.usage)
         return self._last
+
+    def _cut(self, kept: bytes) -> bytes:
+        """What is kept of the end of a long answer."""
+        return kept[-EDGE:]
+
+    def _seen(self, end: bytes) -> Usage | None:
+        """The usage of a long answer, of which this is the end."""
+        return self._read(last_usage(end))
 
     @property
     def output_estimate(self) -> int:
@@ -127,7 +138,7 @@ class PlainTap:
         return count.tokens
 
 
-def _last_usage(edge: bytes) -> Any:
+def last_usage(edge: bytes) -> Any:
     """The last whole usage object in the end of an answer. A text cannot hold one: its quotes are escaped there."""
     for match in reversed(list(_USAGE.finditer(edge))):
         start = match.end() - 1

@@ -264,7 +264,7 @@ def test_all_of_the_usage_is_written() -> None:
         output=7,
         reasoning=8,
         audio_output=9,
-        tool_calls=2,
+        tools=(("web_search", 2),),
     )
     response = ChatResponse(started=Started(service_tier="priority"), usage=usage)
     expected = {

@@ -134,7 +134,7 @@ def test_a_plain_answer_is_read_block_by_block() -> None:
     assert (text.text, text.citations[0].native) == ("so", OWN)
     assert call == ToolCall(id="a", name="f", arguments='{"x":1}')
     assert isinstance(hosted, HostedCall)
-    assert response.usage == Usage(input=3, output=2)
+    assert response.usage == Usage(input=3, output=2, tools=(("web_search", 1),), service_tier="flex")
     assert not losses
 
 
@@ -235,7 +235,7 @@ PARTS = (
 
 def test_every_kind_of_part_is_written_or_noted() -> None:
     """Plain and streamed; both are what the service's model allows, and mean the same."""
-    usage = Usage(input=3, cache_read=1, cache_write=2, cache_write_1h=4, output=2)
+    usage = Usage(input=3, cache_read=1, cache_write=2, cache_write_1h=4, output=2, tools=(("web_search", 1),))
     response = response_of(*PARTS, stopped=Stopped("tool_calls", sequence="x"), usage=usage)
     whole, told = Losses("response"), Losses("response")
     body = BEDROCK_CONVERSE.write_response(response, context(whole))

@@ -61,7 +61,7 @@ def test_a_plain_answer() -> None:
     assert read_plain(body) == ChatResponse(
         started=Started("chatcmpl-1", "m", 1, "flex"),
         choices=(Choice(parts=(Text("Hello"),), stopped=Stopped("stop", native="stop")),),
-        usage=Usage(input=3),
+        usage=Usage(input=3, service_tier="flex"),
     )
 
 

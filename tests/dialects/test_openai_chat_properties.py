@@ -178,10 +178,11 @@ def responses(draw: st.DrawFn) -> ChatResponse:
     """A response that the dialect can express."""
     count = st.integers(0, 99)
     kinds = ("input", "cache_read", "cache_write", "audio_input", "image_input", "output", "reasoning", "audio_output")
+    tier = draw(st.sampled_from(["", "flex"]))
     return ChatResponse(
-        started=Started("chatcmpl-1", "m", 7, draw(st.sampled_from(["", "flex"]))),
+        started=Started("chatcmpl-1", "m", 7, tier),
         choices=tuple(draw(choices(number)) for number in range(draw(st.integers(1, 2)))),
-        usage=draw(st.none() | st.builds(Usage, **dict.fromkeys(kinds, count))),
+        usage=draw(st.none() | st.builds(Usage, **dict.fromkeys(kinds, count), service_tier=st.just(tier))),
     )
 
 

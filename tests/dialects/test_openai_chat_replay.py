@@ -89,7 +89,10 @@ def test_every_answer_is_read_whole() -> None:
 
 def _normal(response: ChatResponse) -> ChatResponse:
     """Without what an answer of this dialect has no place for, or what a writer fills."""
-    return ChatResponse(choices=tuple(_normal_choice(choice) for choice in response.choices), usage=response.usage)
+    usage = response.usage and msgspec.structs.replace(response.usage, tools=(), milliseconds=0)
+    if usage is not None and usage.service_tier == "provisioned":  # OpenRouter's word, not OpenAI's
+        usage = msgspec.structs.replace(usage, service_tier="")
+    return ChatResponse(choices=tuple(_normal_choice(choice) for choice in response.choices), usage=usage)
 
 
 def _normal_choice(choice: Choice) -> Choice:

@@ -141,7 +141,8 @@ def test_items_that_come_whole() -> None:
         Native("openai_responses", "output[].compaction", compaction),
         Native("openai_responses", "output[].content[].smell", {"type": "smell", "x": 1}),
     )
-    assert response.usage == Usage(input=1, output=1)
+    tools = (("web_search", 1), ("image_generation", 1))
+    assert response.usage == Usage(input=1, output=1, tools=tools, images=(("/1x1", 1),))
     assert losses.header() == "dropped:output[].size,dropped:output[].phase"
 
 

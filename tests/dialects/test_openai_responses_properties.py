@@ -183,10 +183,11 @@ def responses(draw: st.DrawFn) -> ChatResponse:
     logprobs = (TokenLogprob("a", -0.5),) if parts and isinstance(parts[0], Text) else None
     count = st.integers(0, 99)
     kinds = ("input", "cache_read", "cache_write", "output", "reasoning")
+    tier = draw(st.sampled_from(["", "flex"]))
     return ChatResponse(
-        started=Started("resp_1", "m", 7, draw(st.sampled_from(["", "flex"]))),
+        started=Started("resp_1", "m", 7, tier),
         choices=(Choice(parts=tuple(parts), stopped=stopped, logprobs=logprobs),),
-        usage=draw(st.none() | st.builds(Usage, **dict.fromkeys(kinds, count))),
+        usage=draw(st.none() | st.builds(Usage, **dict.fromkeys(kinds, count), service_tier=st.just(tier))),
     )
 
 
@@ -199,10 +200,11 @@ def _read(wire: bytes, cuts: list[int], losses: Losses) -> list[Event]:
 
 
 def _bare(response: ChatResponse) -> ChatResponse:
-    """The response without the bytes of tokens."""
+    """The response without the bytes of tokens, and without the count of its images: its parts tell that."""
     (choice,) = response.choices
     tokens = choice.logprobs and tuple(TokenLogprob(token.token, token.logprob) for token in choice.logprobs)
-    return msgspec.structs.replace(response, choices=(msgspec.structs.replace(choice, logprobs=tokens),))
+    usage = response.usage and msgspec.structs.replace(response.usage, tools=(), images=())
+    return msgspec.structs.replace(response, choices=(msgspec.structs.replace(choice, logprobs=tokens),), usage=usage)
 
 
 @given(responses(), st.data())

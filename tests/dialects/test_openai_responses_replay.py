@@ -56,7 +56,8 @@ def good(*, stream: bool) -> list[Recording]:
 
 def same(response: ChatResponse) -> ChatResponse:
     """A response without what is written otherwise: bytes of streamed tokens, places of sources that had none."""
-    usage = response.usage and msgspec.structs.replace(response.usage, tools=())  # xAI's own figure
+    # What tools an item tells of is written as far as other words for it are; an image without its quality and size.
+    usage = response.usage and msgspec.structs.replace(response.usage, tools=(), images=())
     return msgspec.structs.replace(response, choices=tuple(map(_same_choice, response.choices)), usage=usage)
 
 

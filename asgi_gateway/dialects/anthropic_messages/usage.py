@@ -3,20 +3,25 @@
 `input_tokens` excludes what was read from and written to the cache; `output_tokens` includes thinking.
 In a stream `message_start` has the input and the first of the output, `message_delta` cumulative numbers: those that it
 does not have stand as they were.
+
+What was spent on making a conversation short, or on advice of another model, is not in these totals: `iterations` tells
+it, and Anthropic charges it. It is added to the kinds (an advisor's tokens, too, though its own price may differ).
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from asgi_gateway.canonical import Losses, Usage
-from asgi_gateway.canonical.usage import TOOL_KINDS
 from asgi_gateway.dialects.anthropic_messages.names import Json
+from asgi_gateway.dialects.service_tiers import tier_of
+from asgi_gateway.dialects.tool_counts import LARGEST, Counts, counted, figure
 
 __all__ = ["merged", "usage_of", "write_usage"]
 
-LARGEST = 1 << 40
-
 TIERS: Mapping[str, str] = {"default": "standard", "priority": "priority", "batch": "batch"}
+
+_BESIDE = frozenset({"compaction", "advisor_message"})
+"""Iterations that the totals leave out."""
 
 
 def merged(before: Mapping[str, Any], now: Any) -> Mapping[str, Any]:
@@ -34,6 +39,17 @@ def usage_of(reported: Any) -> Usage | None:
     """
     if not isinstance(reported, dict) or not ("input_tokens" in reported or "output_tokens" in reported):
         return None
+    usage = _totals(reported)
+    iterations = reported.get("iterations")
+    if not isinstance(iterations, list):
+        return usage
+    for each in iterations:
+        if isinstance(each, dict) and each.get("type") in _BESIDE:
+            usage = _with(usage, _totals(each))
+    return usage
+
+
+def _totals(reported: Mapping[str, Any]) -> Usage:
     written = _count(reported, "cache_creation_input_tokens")
     hour, short = 0, written
     kinds = reported.get("cache_creation")
@@ -51,7 +67,22 @@ def usage_of(reported: Any) -> Usage | None:
         output=max(0, output - thinking),
         reasoning=min(thinking, output),
         tools=_tools(tools) if isinstance(tools, dict) else (),
+        service_tier="fast" if reported.get("speed") == "fast" else tier_of(reported.get("service_tier")),
         inconsistent=short + hour > written or thinking > output,
+    )
+
+
+def _with(usage: Usage, more: Usage) -> Usage:
+    return Usage(
+        input=usage.input + more.input,
+        cache_read=usage.cache_read + more.cache_read,
+        cache_write=usage.cache_write + more.cache_write,
+        cache_write_1h=usage.cache_write_1h + more.cache_write_1h,
+        output=usage.output + more.output,
+        reasoning=usage.reasoning + more.reasoning,
+        tools=usage.tools,
+        service_tier=usage.service_tier,
+        inconsistent=usage.inconsistent or more.inconsistent,
     )
 
 
@@ -81,19 +112,18 @@ def write_usage(usage: Usage | None, losses: Losses, *, tier: str = "", parts: b
             "web_search_requests": calls.get("web_search", 0),
             "web_fetch_requests": calls.get("web_fetch", 0),
         }
-    if parts and tier in TIERS:
-        body["service_tier"] = TIERS[tier]
+    if parts:
+        tier = found.service_tier or tier
+        if tier in TIERS:
+            body["service_tier"] = TIERS[tier]
+        elif tier == "fast":
+            body["speed"] = tier
     return body
 
 
-def _tools(figures: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+def _tools(figures: Mapping[str, Any]) -> Counts:
     """The calls of tools that Anthropic ran, by kind."""
-    calls: dict[str, int] = {}
-    for name in figures:
-        kind = name.removesuffix("_requests")
-        kind = kind if kind in TOOL_KINDS else "other"
-        calls[kind] = calls.get(kind, 0) + _count(figures, name)
-    return tuple((kind, calls[kind]) for kind in TOOL_KINDS if calls.get(kind))
+    return counted({name.removesuffix("_requests"): figure(value) for name, value in figures.items()})
 
 
 def _count(figures: Mapping[str, Any], name: str) -> int:

@@ -62,7 +62,7 @@ from asgi_gateway.dialects.bedrock_converse.response_reader import read_response
 from asgi_gateway.dialects.bedrock_converse.response_writer import write_response
 from asgi_gateway.dialects.bedrock_converse.stream_reader import StreamReader
 from asgi_gateway.dialects.bedrock_converse.stream_writer import StreamWriter
-from asgi_gateway.dialects.bedrock_converse.tap import TEXT, StreamTap, judge_plain, judge_stream
+from asgi_gateway.dialects.bedrock_converse.tap import TEXT, StreamTap, judge_plain, judge_stream, usage_in
 from asgi_gateway.dialects.bedrock_converse.usage import usage_of
 from asgi_gateway.dialects.contract import (
     NOWHERE,
@@ -114,7 +114,7 @@ class _BedrockConverse:
         return judge_stream(data, complete=complete) if stream else judge_plain(data, complete=complete)
 
     def tap(self, outline: RequestOutline, *, stream: bool, withhold_usage: bool = False) -> ResponseTap:
-        return StreamTap() if stream else PlainTap(usage_of, TEXT)
+        return StreamTap() if stream else PlainTap(usage_of, TEXT, usage_in)
 
     def read_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> UpstreamError:
         return errors.read_error(status, headers, body)

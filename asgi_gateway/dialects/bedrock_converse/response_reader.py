@@ -2,11 +2,11 @@
 
 import msgspec
 
-from asgi_gateway.canonical import ChatResponse, Choice, Event, Losses, Started, unfold
+from asgi_gateway.canonical import ChatResponse, Choice, Event, HostedCall, Losses, Started, unfold
 from asgi_gateway.dialects.bedrock_converse.block_reader import read_blocks
 from asgi_gateway.dialects.bedrock_converse.errors import error_inside
 from asgi_gateway.dialects.bedrock_converse.reasons import read_reason
-from asgi_gateway.dialects.bedrock_converse.usage import usage_of
+from asgi_gateway.dialects.bedrock_converse.usage import tools_in, usage_of
 from asgi_gateway.dialects.node import Node
 from asgi_gateway.errors import MalformedUpstream
 
@@ -39,7 +39,11 @@ def read_response(body: bytes, losses: Losses) -> list[Event]:
     response = ChatResponse(
         started=Started(service_tier="" if tier is None else tier.text("type")),
         choices=(Choice(parts=tuple(parts), stopped=stopped),),
-        usage=usage_of(answer.any("usage")),
+        usage=usage_of(
+            answer.any("usage"),
+            None if tier is None else tier.value,
+            tools_in(part.native for part in parts if isinstance(part, HostedCall)),
+        ),
     )
     for name in answer.unread():
         losses.dropped(name)

@@ -38,6 +38,7 @@ def write_response(response: ChatResponse, context: AnswerContext) -> bytes:
     }
     if fields is not None:
         answer["additionalModelResponseFields"] = fields
-    if response.started.service_tier in TIERS:
-        answer["serviceTier"] = {"type": response.started.service_tier}
+    used = response.usage.service_tier if response.usage is not None else ""
+    if (tier := used or response.started.service_tier) in TIERS:
+        answer["serviceTier"] = {"type": tier}
     return _encoder.encode(answer)

@@ -29,7 +29,7 @@ from asgi_gateway.dialects.bedrock_converse.frames import Frame, FrameReader
 from asgi_gateway.dialects.bedrock_converse.gathering import Gathering
 from asgi_gateway.dialects.bedrock_converse.reasons import read_reason
 from asgi_gateway.dialects.bedrock_converse.seals import read_seal
-from asgi_gateway.dialects.bedrock_converse.usage import usage_of
+from asgi_gateway.dialects.bedrock_converse.usage import tools_in, usage_of
 from asgi_gateway.errors import MalformedUpstream, UpstreamError
 
 __all__ = ["StreamReader"]
@@ -80,6 +80,7 @@ class _Rest(Struct, rename="camel"):
     stop_reason: str = ""
     additional_model_response_fields: Any = None
     usage: Any = None
+    service_tier: Any = None
     trace: Any = None
 
 
@@ -100,6 +101,7 @@ class StreamReader:
         "_losses",
         "_next",
         "_open",
+        "_ran",
         "_seals",
         "_started",
         "_stopped",
@@ -116,6 +118,8 @@ class StreamReader:
         self._trailing = (-1, "")
         """The tool call whose end came, but whose seal may stand behind it: its part and its id."""
         self._gathered: dict[int, Gathering] = {}
+        self._ran: list[dict[str, Any]] = []
+        """Calls of Amazon's own tools."""
         self._seals: dict[str, Seal] = {}
         """Of tool calls that did not begin yet."""
 
@@ -237,6 +241,7 @@ class StreamReader:
         elif call is not None:
             about = {"toolUseId": call.tool_use_id, "name": call.name, "type": call.type}
             self._gathered[number] = Gathering("toolUse", about)
+            self._ran.append(about)
         elif start.tool_result is not None:
             self._gathered[number] = Gathering("toolResult", start.tool_result)
         elif start.image is not None:
@@ -275,7 +280,7 @@ class StreamReader:
         given.append(read_reason(event.stop_reason, event.additional_model_response_fields, self._losses))
 
     def _metadata(self, event: _Rest, given: list[Event]) -> None:
-        usage = usage_of(event.usage)
+        usage = usage_of(event.usage, event.service_tier, tools_in(self._ran))
         if usage is not None:
             given.append(UsageReported(usage))
         if event.trace is not None:

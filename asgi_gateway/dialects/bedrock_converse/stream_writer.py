@@ -108,8 +108,9 @@ class StreamWriter:
         if fields is not None:
             stop["additionalModelResponseFields"] = fields
         end: dict[str, Any] = {"usage": write_usage(self._usage), "metrics": {"latencyMs": 0}}
-        if self._tier in TIERS:
-            end["serviceTier"] = {"type": self._tier}
+        used = self._usage.service_tier if self._usage is not None else ""
+        if (tier := used or self._tier) in TIERS:
+            end["serviceTier"] = {"type": tier}
         begun = b"" if self._started else self._start()
         return begun + _event("messageStop", stop) + _event("metadata", end)
 

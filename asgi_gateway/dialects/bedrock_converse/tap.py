@@ -8,15 +8,36 @@ import msgspec
 from asgi_gateway.canonical import Usage
 from asgi_gateway.dialects.bedrock_converse.errors import error_inside
 from asgi_gateway.dialects.bedrock_converse.frames import Frame, FrameReader, frame_length
-from asgi_gateway.dialects.bedrock_converse.usage import usage_of
+from asgi_gateway.dialects.bedrock_converse.usage import tools_in, usage_of
 from asgi_gateway.dialects.contract import Head
 from asgi_gateway.dialects.plain_tap import TokenCount
 from asgi_gateway.errors import EmptyUpstream, MalformedUpstream, UpstreamError
 
-__all__ = ["TEXT", "StreamTap", "failure_in", "judge_plain", "judge_stream"]
+__all__ = ["TEXT", "StreamTap", "failure_in", "judge_plain", "judge_stream", "usage_in"]
 
 TEXT = re.compile(rb'"(?:text|input)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)')
 """What a model wrote."""
+
+
+class _Block(msgspec.Struct, frozen=True, rename="camel"):
+    tool_use: Any = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    content: tuple[_Block, ...] = ()
+
+
+class _Output(msgspec.Struct, frozen=True):
+    message: _Message = _Message()
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    output: _Output = _Output()
+    usage: Any = None
+    service_tier: Any = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
 
 _SPEAKS = frozenset({"contentBlockDelta", "contentBlockStart", "messageStop"})
 
@@ -62,10 +83,22 @@ def failure_in(frame: Frame) -> UpstreamError:
     return error_inside(frame.name, _decoded(frame.payload))
 
 
+def usage_in(answer: bytes) -> Usage | None:
+    """The usage of a whole plain answer. Raises `ValueError` for what is no JSON object."""
+    try:
+        read = _answer.decode(answer)
+        blocks = read.output.message.content
+    except msgspec.ValidationError:  # an odd message: its usage is read all the same
+        loose = _decoded(answer)
+        return usage_of(loose.get("usage"), loose.get("serviceTier"))
+    calls = [block.tool_use for block in blocks if block.tool_use is not None]
+    return usage_of(read.usage, read.service_tier, tools_in(calls) if calls else ())
+
+
 class StreamTap:
     """Reads one stream, frame by frame. An exception is kept back, with all behind it, and raised at the end."""
 
-    __slots__ = ("_count", "_ended", "_failure", "_held", "_reader", "usage")
+    __slots__ = ("_count", "_ended", "_failure", "_held", "_ran", "_reader", "usage")
 
     usage: Usage | None
 
@@ -75,6 +108,8 @@ class StreamTap:
         self._reader = FrameReader()
         self._failure: UpstreamError | None = None
         self._ended = False
+        self._ran: list[Any] = []
+        """Calls of Amazon's own tools."""
         self._count = TokenCount(TEXT)
 
     def feed(self, chunk: bytes) -> bytes:
@@ -111,7 +146,12 @@ class StreamTap:
             self._failure = failure_in(frame)
             return False
         if frame.name == "metadata":
-            self.usage = usage_of(_decoded(frame.payload).get("usage"))
+            payload = _decoded(frame.payload)
+            self.usage = usage_of(payload.get("usage"), payload.get("serviceTier"), tools_in(self._ran))
+        elif frame.name == "contentBlockStart":
+            start = _decoded(frame.payload).get("start")
+            if isinstance(start, dict):
+                self._ran.append(start.get("toolUse"))
         elif frame.name == "messageStop":
             self._ended = True
         return True

@@ -3,6 +3,7 @@
 `billed_units` are what Cohere charges; `tokens` also count its own prompt template, which it does not charge. The
 billed numbers are taken; `tokens` where there are none. `cached_tokens` belong to `tokens`: they are told apart only
 where both numbers of input are the same, because otherwise nobody knows which of the billed tokens were cached.
+`search_units` are calls of a tool that is neither of the neutral kinds: "other".
 """
 
 from typing import Any
@@ -30,11 +31,14 @@ def usage_of(reported: Any) -> Usage | None:
     cached = _figure(reported, "cached_tokens") or 0
     image = _figure(tokens, "image_tokens") or 0
     reasoning = _figure(tokens, "reasoning_tokens") or 0
+    searches = (_figure(billed, "search_units") or 0) if "search_units" in billed else 0
     inconsistent = False
     if counted_in is not None and counted_in != total_in:
         cached = 0
     elif cached > total_in:
         cached, inconsistent = total_in, True
+    # Images count among all tokens of the input, of which some are not billed; thoughts among those of the output.
+    inconsistent = inconsistent or image > (counted_in or total_in) or reasoning > (counted_out or total_out)
     image = min(image, total_in - cached)
     reasoning = min(reasoning, total_out)
     return Usage(
@@ -43,6 +47,7 @@ def usage_of(reported: Any) -> Usage | None:
         image_input=image,
         output=total_out - reasoning,
         reasoning=reasoning,
+        tools=(("other", searches),) if searches else (),
         inconsistent=inconsistent,
     )
 
@@ -57,8 +62,11 @@ def write_usage(usage: Usage | None) -> dict[str, Any]:
         tokens["reasoning_tokens"] = usage.reasoning
     if usage.image_input:
         tokens["image_tokens"] = usage.image_input
+    billed = {"input_tokens": total_in, "output_tokens": total_out}
+    if searches := dict(usage.tools).get("other", 0):
+        billed["search_units"] = searches
     return {
-        "billed_units": {"input_tokens": total_in, "output_tokens": total_out},
+        "billed_units": billed,
         "tokens": tokens,
         "cached_tokens": usage.cache_read,
     }

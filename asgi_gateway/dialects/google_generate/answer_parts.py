@@ -124,8 +124,8 @@ class CandidateWriter:
             self._losses.approximated("code_execution")
             return _ran(part)
         if isinstance(part, HostedCall) and part.tool == "web_search":
-            query = _argument(part, "query")
-            if query:
+            query = _query(part)
+            if query:  # one for each search, so that they are counted alike
                 self._losses.approximated("web_search_call")
                 self._queries.append(query)
                 return None
@@ -154,6 +154,18 @@ def _ran(part: HostedCall | HostedResult) -> dict[str, Any]:
     output = "\n".join(shown.text for shown in part.parts if isinstance(shown, Text))
     outcome = "OUTCOME_FAILED" if part.failed else "OUTCOME_OK"
     return {"codeExecutionResult": {"outcome": outcome, "output": output}}
+
+
+def _query(part: HostedCall) -> str:
+    try:
+        arguments = _object.decode(part.arguments)
+    except (ValueError, RecursionError):
+        return ""
+    queries = arguments.get("queries")
+    for value in (arguments.get("query"), *(queries if isinstance(queries, list) else ())):
+        if isinstance(value, str) and value:
+            return value
+    return ""
 
 
 def _argument(part: HostedCall, name: str) -> str:

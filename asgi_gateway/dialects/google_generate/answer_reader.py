@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
-from asgi_gateway.canonical import Event, Failed, Losses, Started, Stopped, UsageReported
+from asgi_gateway.canonical import Event, Failed, Losses, Started, Stopped, Usage, UsageReported
 from asgi_gateway.dialects import sse
 from asgi_gateway.dialects.google_generate.candidate_reader import CandidateReader, Numbers
 from asgi_gateway.dialects.google_generate.chunks import Answer, Candidate, usual
 from asgi_gateway.dialects.google_generate.errors import error_inside
 from asgi_gateway.dialects.google_generate.names import DEFAULT_TIER
+from asgi_gateway.dialects.google_generate.ran_tools import RanTools
 from asgi_gateway.dialects.google_generate.reasons import name_of, stop_reason
 from asgi_gateway.dialects.google_generate.usage import Reported, usage_of
 from asgi_gateway.errors import MalformedUpstream, UpstreamError
@@ -45,13 +46,16 @@ def read_answer(body: bytes, losses: Losses) -> list[Event]:
 class AnswerReader:
     """Takes chunks, gives events. After a failure nothing comes any more."""
 
-    __slots__ = ("_blocked", "_candidates", "_failed", "_losses", "_numbers", "_started")
+    __slots__ = ("_blocked", "_candidates", "_failed", "_losses", "_model", "_numbers", "_ran", "_started", "_usage")
 
     def __init__(self, losses: Losses) -> None:
         self._losses = losses
         self._numbers = Numbers()
         self._candidates: dict[int, CandidateReader] = {}
+        self._model = ""
+        self._ran = RanTools()
         self._started = False
+        self._usage: Usage | None = None
         self._failed = False
         self._blocked: dict[str, Any] | None = None
 
@@ -88,6 +92,7 @@ class AnswerReader:
             return out
         for reader in self._candidates.values():
             reader.end(out)
+        self._count_tools(out)
         if not self._candidates or not all(reader.reason for reader in self._candidates.values()):
             self._fail(MalformedUpstream("the upstream's answer ended too soon"), out)
             return out
@@ -154,6 +159,7 @@ class AnswerReader:
             self._losses.dropped("candidates[].index")
             return
         reader.beyond(candidate)
+        self._ran.add(candidate)
         content = candidate.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         for part in parts if isinstance(parts, list) else ():
@@ -172,13 +178,21 @@ class AnswerReader:
         self._started = True
         id, model = id if isinstance(id, str) else "", model if isinstance(model, str) else ""
         self._numbers.id = id
+        self._model = model
         tier = tier.lower() if isinstance(tier, str) else ""
         out.append(Started(id, model, _seconds(created), DEFAULT_TIER.get(tier, tier)))
 
     def _report(self, reported: Reported | Any, out: list[Event]) -> None:
         usage = usage_of(reported)
         if usage is not None:
+            self._usage = usage
             out.append(UsageReported(usage))
+
+    def _count_tools(self, out: list[Event]) -> None:
+        """Tell what tools were used, as no report does."""
+        tools = self._ran.counts(self._model)
+        if tools and self._usage is not None:
+            out.append(UsageReported(msgspec.structs.replace(self._usage, tools=tools)))
 
     def _fail(self, error: UpstreamError, out: list[Event]) -> None:
         if not self._started:

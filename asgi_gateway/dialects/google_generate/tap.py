@@ -13,6 +13,7 @@ from asgi_gateway.canonical import Usage
 from asgi_gateway.dialects import sse
 from asgi_gateway.dialects.contract import Head
 from asgi_gateway.dialects.google_generate.errors import error_inside
+from asgi_gateway.dialects.google_generate.ran_tools import RanTools, ran_in, ran_near, tells_of_tools
 from asgi_gateway.dialects.google_generate.usage import Reported, usage_of
 from asgi_gateway.dialects.json_scan import measure
 from asgi_gateway.dialects.plain_tap import TokenCount
@@ -31,12 +32,52 @@ WHOLE_LIMIT = 1 << 18
 EDGE = 1 << 14
 """Bytes kept of the end of a longer one: its usage stands behind its candidates."""
 
+LOOK_AT = 1 << 14
+"""Bytes of events kept before they are looked at."""
+
 _USAGE = re.compile(rb'"usageMetadata"\s*:\s*\{')
+_MODEL = re.compile(rb'"modelVersion"\s*:\s*"([!#-\[\]-~]+)"')
 _TEXT = re.compile(rb'"(?:text|stringValue)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)')
 _ENDS = re.compile(rb'"(?:finishReason|blockReason)"\s*:')
 
+
+class _Part(msgspec.Struct):
+    executableCode: msgspec.Raw | None = None  # noqa: N815 (a field of Google's)
+    toolCall: msgspec.Raw | None = None  # noqa: N815
+
+
+class _Content(msgspec.Struct):
+    parts: list[_Part] = []
+
+
+class _Candidate(msgspec.Struct):
+    content: _Content | None = None
+    groundingMetadata: msgspec.Raw | None = None  # noqa: N815
+    urlContextMetadata: msgspec.Raw | None = None  # noqa: N815
+
+    @property
+    def is_plain(self) -> bool:
+        parts = self.content.parts if self.content is not None else ()
+        return (
+            self.groundingMetadata is None
+            and self.urlContextMetadata is None
+            and all(part.executableCode is None and part.toolCall is None for part in parts)
+        )
+
+
+class _Answer(msgspec.Struct):
+    """A whole answer: what tells its usage, and whether a tool of Google's was used."""
+
+    usageMetadata: Reported | None = None  # noqa: N815
+    candidates: list[_Candidate] = []
+
+    @property
+    def is_plain(self) -> bool:
+        return self.usageMetadata is not None and all(candidate.is_plain for candidate in self.candidates)
+
+
 _reported = msgspec.json.Decoder(Reported)
-_whole = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
+_usual = msgspec.json.Decoder(_Answer)
 
 
 def judge_plain(data: bytes, *, complete: bool) -> Head:
@@ -114,32 +155,69 @@ def _decoded(data: bytes) -> dict[str, Any]:
 
 
 class _Learned:
-    """What an answer said so far: its last report of usage, how long its texts are, whether it ended."""
+    """What an answer said so far: its last report of usage, how long its texts are, which tools it used, its end.
 
-    __slots__ = ("_block", "_count", "ended")
+    Blocks are looked at many at once.
+    """
+
+    __slots__ = ("_block", "_count", "_ended", "_ran", "_reports", "_size", "_texts")
 
     def __init__(self) -> None:
         self._block = b""
         self._count = TokenCount(_TEXT)
-        self.ended = False
+        self._ended = False
+        self._ran: RanTools | None = None
+        self._reports: list[bytes] = []
+        self._size = 0
+        self._texts: list[bytes] = []
 
     def add(self, block: bytes) -> None:
         if b'"usageMetadata"' in block:
-            self._block = block
+            self._reports.append(block)
         else:
-            self._count.feed(block)
-        if not self.ended and _ENDS.search(block) is not None:
-            self.ended = True
+            self._texts.append(block)
+        self._size += len(block)
+        if self._size > LOOK_AT:
+            self._look()
+
+    def _look(self) -> None:
+        texts, reports = b"".join(self._texts), b"".join(self._reports)
+        if self._reports:
+            self._block = self._reports[-1]
+        self._texts.clear()
+        self._reports.clear()
+        self._size = 0
+        self._count.feed(texts)
+        for blocks in (texts, reports):
+            if not self._ended and b'eason"' in blocks and _ENDS.search(blocks) is not None:
+                self._ended = True
+            if tells_of_tools(blocks):
+                self._ran = self._ran or RanTools()
+                _ran_in_events(blocks, self._ran)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a candidate named a reason to finish."""
+        self._look()
+        return self._ended
 
     @property
     def usage(self) -> Usage | None:
         """The last report that holds a figure, read when somebody asks."""
-        return _last_usage(self._block)
+        self._look()
+        return _with_tools(_last_usage(self._block), self._ran, self._block)
 
     @property
     def tokens(self) -> int:
         """Tokens counted; those of chunks that reported usage are not."""
+        self._look()
         return self._count.tokens
+
+
+def _ran_in_events(blocks: bytes, ran: RanTools) -> None:
+    for event in sse.events(blocks):
+        if tells_of_tools(event):
+            ran_in(_decoded(sse.data_of(event)), ran)
 
 
 class StreamTap:
@@ -244,13 +322,14 @@ class PlainTap:
     def finish(self) -> bytes:
         """The end: read the usage, give back the last byte. Raises `MalformedUpstream` for half an answer."""
         kept = b"".join(self._pieces)
-        if self._size > WHOLE_LIMIT:
-            whole = kept.rstrip().endswith((b"}", b"]"))
-        else:
-            whole = _is_whole(kept.removeprefix(BOM))
-        if not whole:
+        if self._size <= WHOLE_LIMIT:
+            self.usage = _usage_in(kept.removeprefix(BOM))
+            return self._last
+        if not kept.rstrip().endswith((b"}", b"]")):
             raise MalformedUpstream("the upstream's answer ended too soon")
-        self.usage = _last_usage(kept)
+        ran = RanTools()
+        ran_near(kept, ran)
+        self.usage = _with_tools(_last_usage(kept), ran, kept)
         return self._last
 
     @property
@@ -264,12 +343,29 @@ class PlainTap:
         return count.tokens
 
 
-def _is_whole(answer: bytes) -> bool:
+def _usage_in(whole: bytes) -> Usage | None:
+    """The usage of a whole answer. Raises `MalformedUpstream` for half a one."""
     try:
-        _whole.decode(answer)
+        answer = _usual.decode(whole)
+        if answer.is_plain:
+            return usage_of(answer.usageMetadata)
     except (ValueError, RecursionError):
-        return False
-    return True
+        pass  # an array of chunks, or what no answer of Google's has: each is read for itself
+    try:
+        payload: Any = msgspec.json.decode(whole)
+    except (ValueError, RecursionError) as wrong:
+        raise MalformedUpstream("the upstream's answer ended too soon") from wrong
+    ran = RanTools()
+    ran_in(payload, ran)
+    return _with_tools(_last_usage(whole), ran, whole)
+
+
+def _with_tools(usage: Usage | None, ran: RanTools | None, block: bytes) -> Usage | None:
+    """The usage with the tools that were used; the block names the model."""
+    if usage is None or ran is None:
+        return usage
+    named = _MODEL.search(block)
+    return msgspec.structs.replace(usage, tools=ran.counts(named[1].decode() if named else ""))
 
 
 def _last_usage(block: bytes) -> Usage | None:

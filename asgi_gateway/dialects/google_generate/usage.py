@@ -10,10 +10,19 @@ from typing import Annotated, Any
 import msgspec
 
 from asgi_gateway.canonical import Losses, Usage
+from asgi_gateway.dialects.service_tiers import tier_of
 
 __all__ = ["Reported", "usage_of", "write_usage"]
 
 LARGEST = 1 << 40
+
+_TRAFFIC = {
+    "flex": "ON_DEMAND_FLEX",
+    "priority": "ON_DEMAND_PRIORITY",
+    "offpeak": "ON_DEMAND_OFFPEAK",
+    "provisioned": "PROVISIONED_THROUGHPUT",
+}
+"""Classes of service as Google's clients know them in a report."""
 
 _NUMBERS = {"IMAGE": 2, "AUDIO": 4}
 
@@ -40,6 +49,8 @@ class Reported(msgspec.Struct):
     candidatesTokensDetails: list[_Detail] | None = None  # noqa: N815
     toolUsePromptTokensDetails: list[_Detail] | None = None  # noqa: N815
     serviceTier: str | None = None  # noqa: N815
+    trafficType: Any = None  # noqa: N815
+    """Vertex's word for the class of service; older versions send numbers."""
 
 
 def usage_of(reported: Any) -> Usage | None:
@@ -70,6 +81,7 @@ def usage_of(reported: Any) -> Usage | None:
         reasoning=thoughts,
         audio_output=audio_out,
         image_output=image_out,
+        service_tier=tier_of(reported.serviceTier) or tier_of(reported.trafficType),
         inconsistent=wrong or doubtful_in or doubtful_out,
     )
 
@@ -128,6 +140,8 @@ def write_usage(usage: Usage, losses: Losses) -> dict[str, Any]:
         made["candidatesTokensDetails"] = _details(
             TEXT=usage.output, AUDIO=usage.audio_output, IMAGE=usage.image_output
         )
+    if usage.service_tier in _TRAFFIC:
+        made["trafficType"] = _TRAFFIC[usage.service_tier]
     return made
 
 

@@ -130,12 +130,12 @@ class AnswerReader:
                 self._start(chunk, events)
             if choices.__class__ is list:
                 for item in choices:
-                    self._choice(item, events)
+                    self._choice(item, chunk, events)
         if not chunk.keys() <= ALWAYS:
             self._others(chunk, events)
         usage = chunk.get("usage")
         if usage is not None:
-            self._usage(usage, events)
+            self._usage(usage, chunk, events)
 
     def _start(self, chunk: dict[str, Any], events: list[Event]) -> None:
         self._started = True
@@ -144,7 +144,7 @@ class AnswerReader:
         names = [value if isinstance(value := chunk.get(name), str) else "" for name in ("id", "model", "service_tier")]
         events.append(Started(names[0], names[1], seconds, names[2]))
 
-    def _choice(self, item: Any, events: list[Event]) -> None:
+    def _choice(self, item: Any, chunk: dict[str, Any], events: list[Event]) -> None:
         if item.__class__ is not dict:
             self._losses.dropped("choices[]")
             return
@@ -164,7 +164,7 @@ class AnswerReader:
                     self._losses.dropped(f"choices[].{name}")
         usage = item.get("usage")
         if usage is not None:  # Moonshot's
-            self._usage(usage, events)
+            self._usage(usage, chunk, events)
 
     def _choice_of(self, number: Any) -> ChoiceReader:
         if number.__class__ is not int or not 0 <= number < MOST_CHOICES:
@@ -180,13 +180,13 @@ class AnswerReader:
             self._choices[min(self._choices)].sources = sources_in(chunk)
         groq = chunk.get("x_groq")
         if isinstance(groq, dict) and "usage" not in chunk:
-            self._usage(groq.get("usage"), events)
+            self._usage(groq.get("usage"), chunk, events)
         for name in chunk.keys() - ELSEWHERE:
             if chunk[name] is not None:
                 self._losses.dropped(name)
 
-    def _usage(self, reported: Any, events: list[Event]) -> None:
-        usage = usage_of(reported)
+    def _usage(self, reported: Any, chunk: dict[str, Any], events: list[Event]) -> None:
+        usage = usage_of(reported, chunk.get("service_tier"), chunk.get("model"))
         if usage is not None:
             events.append(UsageReported(usage))
 

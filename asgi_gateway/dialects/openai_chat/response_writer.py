@@ -48,7 +48,8 @@ def write_response(response: ChatResponse, context: AnswerContext) -> bytes:
         "created": started.created or context.created,
         "model": started.model or context.request.model,
     }
-    if tier := service_tier(started.service_tier, context.losses):
+    used = response.usage.service_tier if response.usage is not None else ""
+    if tier := service_tier(started.service_tier or used, context.losses):
         body["service_tier"] = tier
     legacy = is_legacy(context.request)
     choices = response.choices or (Choice(),)

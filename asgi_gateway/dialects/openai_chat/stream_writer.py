@@ -174,6 +174,7 @@ class ChatStreamWriter:
             case PartGiven():
                 self._whole(event, given)
             case Started():
+                self._started = event
                 self._begin = self._head(event)
             case UsageReported():
                 self._usage = event.usage
@@ -193,6 +194,8 @@ class ChatStreamWriter:
             if not choice.stopped:
                 self._stopped(Stopped("stop", choice.number), given)
         if self._context.request.wants_usage and self._usage is not None:
+            if self._usage.service_tier and not self._started.service_tier:
+                self._begin = self._head(msgspec.structs.replace(self._started, service_tier=self._usage.service_tier))
             given.append(self._begin + b'],"usage":' + _encode(usage_out(self._usage)) + b"}\n\n")
         given.append(DONE)
         return b"".join(given)

@@ -63,11 +63,9 @@ from asgi_gateway.dialects.openai_responses.response_reader import read_response
 from asgi_gateway.dialects.openai_responses.response_writer import write_response
 from asgi_gateway.dialects.openai_responses.stream_reader import StreamReader
 from asgi_gateway.dialects.openai_responses.stream_writer import StreamWriter
-from asgi_gateway.dialects.openai_responses.tap import TEXT, StreamTap, judge_plain, judge_stream
-from asgi_gateway.dialects.openai_responses.usage import usage_of
+from asgi_gateway.dialects.openai_responses.tap import AnswerTap, StreamTap, judge_plain, judge_stream
 from asgi_gateway.dialects.openai_wire import errors
 from asgi_gateway.dialects.openai_wire.requests import prompt_bytes
-from asgi_gateway.dialects.plain_tap import PlainTap
 from asgi_gateway.errors import GatewayError, UpstreamError
 
 __all__ = ["OPENAI_RESPONSES"]
@@ -103,7 +101,7 @@ class _OpenAIResponses:
         return judge_stream(data, complete=complete) if stream else judge_plain(data, complete=complete)
 
     def tap(self, outline: RequestOutline, *, stream: bool, withhold_usage: bool = False) -> ResponseTap:
-        return StreamTap() if stream else PlainTap(usage_of, TEXT)
+        return StreamTap() if stream else AnswerTap()
 
     def read_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> UpstreamError:
         return errors.read_error(status, headers, body)

@@ -29,6 +29,7 @@ from asgi_gateway.canonical import (
 )
 from asgi_gateway.canonical.events import OpenKind
 from asgi_gateway.dialects.openai_responses.annotations import read_annotation
+from asgi_gateway.dialects.openai_responses.billed_calls import BilledCalls
 from asgi_gateway.dialects.openai_responses.hosted import CALLS, OUTPUTS, read_hosted
 from asgi_gateway.dialects.openai_responses.logprobs import read_logprobs
 from asgi_gateway.dialects.openai_responses.names import BREAK, NAME
@@ -65,12 +66,13 @@ def thought_of(item: Item) -> str:
 class OutputReader:
     """One response's output. `given` collects the events."""
 
-    __slots__ = ("_losses", "_next", "_seals", "_started", "_trailing", "called", "given", "refused")
+    __slots__ = ("_calls", "_losses", "_next", "_seals", "_started", "_trailing", "called", "given", "refused")
 
     def __init__(self, losses: Losses) -> None:
         self.given: list[Event] = []
         self.called = False
         self.refused = False
+        self._calls = BilledCalls()
         self._losses = losses
         self._next = 0
         self._started = False
@@ -95,7 +97,7 @@ class OutputReader:
     def end(self, response: Mapping[str, Any]) -> None:
         """The response is over: usage, and why."""
         self.let_go()
-        usage = usage_of(response.get("usage"))
+        usage = usage_of(response.get("usage"), self._calls, response.get("tool_usage"), response.get("service_tier"))
         if usage is not None:
             self.given.append(UsageReported(usage))
         self.given.append(read_stop(response, called=self.called, refused=self.refused))
@@ -209,6 +211,7 @@ class OutputReader:
 
     def other(self, item: Item) -> None:
         """An item that comes whole."""
+        self._calls.add(item)
         kind = _text(item.get("type"))
         if kind == "image_generation_call" and isinstance(item.get("result"), str):
             for name in ("revised_prompt", "background", "quality", "size", "action"):

@@ -50,7 +50,8 @@ from asgi_gateway.dialects.openai_responses.message_writer import MessageWriter
 from asgi_gateway.dialects.openai_responses.names import NAME
 from asgi_gateway.dialects.openai_responses.output_reader import BEFORE
 from asgi_gateway.dialects.openai_responses.reasons import write_stop
-from asgi_gateway.dialects.openai_responses.usage import write_usage
+from asgi_gateway.dialects.openai_responses.request_writer import TIERS
+from asgi_gateway.dialects.openai_responses.usage import write_tool_usage, write_usage
 
 __all__ = ["StreamWriter"]
 
@@ -133,6 +134,10 @@ class StreamWriter:
         response["output"] = self._items
         if self._usage is not None:
             response["usage"] = write_usage(self._usage)
+            if (tools := write_tool_usage(self._usage)) is not None:
+                response["tool_usage"] = tools
+            if response["service_tier"] is None and self._usage.service_tier in TIERS:
+                response["service_tier"] = self._usage.service_tier
         self._lines.send(f"response.{status}", {"response": response})
         return self._lines.taken()
 

@@ -1,23 +1,27 @@
 """`ResponseUsage` as disjoint kinds of tokens, and back.
 
 `input_tokens` includes what was read from a cache and written to it, `output_tokens` includes reasoning. Sounds and
-images have no field of their own: they are in the totals.
+images have no field of their own: they are in the totals, but where a look-alike tells them apart. What tools were run
+stands beside the usage: in the output, or in `tool_usage`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from asgi_gateway.canonical import Usage
+from asgi_gateway.dialects.openai_responses.billed_calls import BilledCalls
+from asgi_gateway.dialects.service_tiers import tier_of
 
-__all__ = ["usage_of", "write_usage"]
+__all__ = ["usage_of", "write_tool_usage", "write_usage"]
 
 LARGEST = 1 << 40
 """No figure is taken for more than this."""
 
 
-def usage_of(reported: Any) -> Usage | None:
+def usage_of(reported: Any, calls: BilledCalls | None = None, told: Any = None, tier: Any = None) -> Usage | None:
     """The usage that an answer reports; None when it reports none, which differs from zero.
 
+    `calls` are the tools that stand in the output, `told` is the response's `tool_usage`, `tier` its `service_tier`.
     Figures that do not add up are brought to the totals, and marked.
     """
     if not isinstance(reported, Mapping):
@@ -34,22 +38,31 @@ def usage_of(reported: Any) -> Usage | None:
     outside = _details(reported, "output_tokens_details", "completion_tokens_details")
     cached, written = _count(inside, "cached_tokens") or 0, _count(inside, "cache_write_tokens") or 0
     reasoning = _count(outside, "reasoning_tokens") or 0
-    calls = _count(reported, "num_server_side_tools_used")
+    audio = (_count(inside, "audio_tokens") or 0) if "audio_tokens" in inside else 0
+    image = (_count(inside, "image_tokens") or 0) if "image_tokens" in inside else 0
     given = max(0, (total or 0) - (made or 0)) if given is None else given
     made = max(0, (total or 0) - given) if made is None else made
     if reasoning > made and total == given + made + reasoning:
         made += reasoning  # counted beside the output, as the total shows
-    wrong = cached + written > given or reasoning > made
+    wrong = cached + written + audio + image > given or reasoning > made
     cached = min(cached, given)
     written = min(written, given - cached)
+    audio = min(audio, given - cached - written)
+    image = min(image, given - cached - written - audio)
     reasoning = min(reasoning, made)
+    if calls is None and (told is not None or "num_server_side_tools_used" in reported):
+        calls = BilledCalls()
     return Usage(
-        input=given - cached - written,
+        input=given - cached - written - audio - image,
         cache_read=cached,
         cache_write=written,
+        audio_input=audio,
+        image_input=image,
         output=made - reasoning,
         reasoning=reasoning,
-        tools=(("other", calls),) if calls else (),
+        tools=() if calls is None else calls.tools(reported, told),
+        images=() if calls is None else calls.images,
+        service_tier=tier_of(tier),
         inconsistent=wrong or (total is not None and total != given + made),
     )
 
@@ -66,6 +79,24 @@ def write_usage(usage: Usage) -> dict[str, Any]:
         "output_tokens": made,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": given + made,
+    }
+
+
+def write_tool_usage(usage: Usage) -> dict[str, Any] | None:
+    """The `tool_usage` of a response: searches of the web, the only tool that it counts. None where there were none."""
+    searches = dict(usage.tools).get("web_search", 0)
+    if not searches:
+        return None
+    details = {"image_tokens": 0, "text_tokens": 0}
+    return {
+        "image_gen": {
+            "input_tokens": 0,
+            "input_tokens_details": details,
+            "output_tokens": 0,
+            "output_tokens_details": details,
+            "total_tokens": 0,
+        },
+        "web_search": {"num_requests": searches},
     }
 
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import msgspec
 
+from asgi_gateway.dialects.service_tiers import tier_of
 from asgi_gateway.storage.records import Usage
 
-__all__ = ["LARGEST", "OrdinaryUsage", "ordinary_usage"]
+__all__ = ["LARGEST", "OrdinaryUsage", "ordinary_usage", "searches"]
 
 LARGEST = 1 << 40
 """No figure is taken for more than this."""
@@ -44,15 +45,27 @@ class OrdinaryUsage(msgspec.Struct):
     cached_tokens: msgspec.Raw | None = None
     input_tokens_details: msgspec.Raw | None = None
     output_tokens_details: msgspec.Raw | None = None
+    service_tier: str | None = None
+    # Where one of these is told, the usage is an unusual one.
+    num_cached_tokens: None = None
+    prompt_audio_seconds: None = None
+    search_context_size: None = None
+    num_search_queries: None = None
+    server_tool_use: None = None
+    server_tool_use_details: None = None
 
 
-def ordinary_usage(reported: OrdinaryUsage) -> Usage | None:
-    """The usage, where the figures agree with each other and nothing is told in a look-alike's own way; else None."""
+def ordinary_usage(reported: OrdinaryUsage, tier: str | None = None, model: str | None = None) -> Usage | None:
+    """The usage, where the figures agree with each other and nothing is told in a look-alike's own way; else None.
+
+    `tier` and `model` are the answer's `service_tier` and `model`.
+    """
     if (
         reported.prompt_cache_hit_tokens is not None
         or reported.cached_tokens is not None
         or reported.input_tokens_details is not None
         or reported.output_tokens_details is not None
+        or (model is not None and searches(model))
     ):
         return None
     prompt, completion = reported.prompt_tokens, reported.completion_tokens
@@ -83,4 +96,10 @@ def ordinary_usage(reported: OrdinaryUsage) -> Usage | None:
         reasoning=reasoning,
         audio_output=audio_out,
         image_output=image_out,
+        service_tier=tier_of(tier) or tier_of(reported.service_tier),
     )
+
+
+def searches(model: str) -> bool:
+    """Whether it is a model of OpenAI's that searches the web in each call: its searches are not told otherwise."""
+    return "-search-preview" in model or "-search-api" in model

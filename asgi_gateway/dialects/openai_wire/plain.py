@@ -25,6 +25,8 @@ EDGE = 1 << 14
 """Bytes kept of the beginning and of the end of a longer one."""
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_TIER = re.compile(rb'"service_tier"\s*:\s*"([a-zA-Z_]+)"')
+_MODEL = re.compile(rb'"model"\s*:\s*"([!#-\[\]-~]+)"')
 _EMPTY = re.compile(rb"\s*(?:null|\[\s*\])\s*\Z")
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -32,10 +34,14 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 class _Reported(msgspec.Struct):
     usage: Any = None
+    service_tier: Any = None
+    model: Any = None
 
 
 class _Ordinary(msgspec.Struct):
     usage: OrdinaryUsage
+    service_tier: str | None = None
+    model: str | None = None
 
 
 _reported = msgspec.json.Decoder(_Reported)
@@ -101,7 +107,7 @@ class PlainTap:
         if self._size > WHOLE_LIMIT:
             if not self._end.rstrip().endswith(b"}"):
                 raise MalformedUpstream("the upstream's answer ended too soon")
-            self.usage = _last_usage(self._end) or _last_usage(self._begin)
+            self.usage = self._seen()
             return self._last
         self.usage = _usage_in(b"".join(self._pieces))
         return self._last
@@ -118,6 +124,16 @@ class PlainTap:
             count.feed(b"".join(self._pieces))
         return count.tokens
 
+    def _seen(self) -> Usage | None:
+        """The usage of a long answer, by its beginning and its end."""
+        edges = self._end, self._begin
+        tier = next((found[-1].decode() for edge in edges if (found := _TIER.findall(edge))), None)
+        model = next((found[0].decode() for edge in reversed(edges) if (found := _MODEL.findall(edge))), None)
+        for edge in edges:
+            if (usage := _last_usage(edge, tier, model)) is not None:
+                return usage
+        return None
+
     def _keep_edges(self) -> None:
         come = b"".join(self._pieces)
         self._pieces.clear()
@@ -129,7 +145,8 @@ class PlainTap:
 def _usage_in(whole: bytes) -> Usage | None:
     """The usage in a whole answer. Raises `MalformedUpstream` for half a one."""
     try:
-        usage = ordinary_usage(_ordinary.decode(whole).usage)
+        answer = _ordinary.decode(whole)
+        usage = ordinary_usage(answer.usage, answer.service_tier, answer.model)
     except (ValueError, RecursionError):
         usage = None
     if usage is not None:
@@ -138,15 +155,15 @@ def _usage_in(whole: bytes) -> Usage | None:
         reported = _reported.decode(whole[len(BOM) :] if whole.startswith(BOM) else whole)
     except (ValueError, RecursionError) as wrong:
         raise MalformedUpstream("the upstream's answer is no complete JSON object") from wrong
-    return usage_of(reported.usage)
+    return usage_of(reported.usage, reported.service_tier, reported.model)
 
 
-def _last_usage(edge: bytes) -> Usage | None:
+def _last_usage(edge: bytes, tier: str | None, model: str | None) -> Usage | None:
     """The last whole usage object in a part of an answer. A text cannot hold one: its quotes are escaped there."""
     for match in reversed(list(_USAGE.finditer(edge))):
         start = match.end() - 1
         try:
-            usage = usage_of(msgspec.json.decode(edge[start : measure(edge, start)]))
+            usage = usage_of(msgspec.json.decode(edge[start : measure(edge, start)]), tier, model)
         except ValueError:
             continue
         if usage is not None:

@@ -144,7 +144,7 @@ class StreamTap:
         payload = _decoded(sse.data_of(event))
         if not failed:
             self._failure = error_in(event, payload)
-        usage = usage_of(_reported(payload))
+        usage = usage_of(_reported(payload), payload.get("service_tier"), payload.get("model"))
         if usage is not None:
             self.usage = usage
         if self._failure is not None:

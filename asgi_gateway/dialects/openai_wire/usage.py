@@ -3,19 +3,25 @@
 Follows `CompletionUsage` of OpenAI's OpenAPI document: `prompt_tokens` includes cached, audio and image tokens,
 `completion_tokens` includes reasoning and audio tokens. Look-alikes differ: some put cached tokens at the top level,
 some count reasoning beside the completion, some give a total only.
+
+Tools of the upstream's own are hardly told: OpenRouter's `server_tool_use`; Perplexity's `num_search_queries`, or one
+search for an answer with `search_context_size`; one for each answer of OpenAI's models that are made to search.
 """
 
 from typing import Any
 
-from asgi_gateway.dialects.openai_wire.ordinary import LARGEST
+from asgi_gateway.dialects.openai_wire.ordinary import LARGEST, searches
+from asgi_gateway.dialects.service_tiers import tier_of
+from asgi_gateway.dialects.tool_counts import Counts, counted, figure
 from asgi_gateway.storage.records import Usage
 
 __all__ = ["usage_of"]
 
 
-def usage_of(reported: Any) -> Usage | None:
+def usage_of(reported: Any, tier: Any = None, model: Any = None) -> Usage | None:
     """The usage that an answer reports; None when it reports none, which differs from zero.
 
+    `tier` and `model` are the answer's `service_tier` and `model`, which stand beside its usage.
     Every kind is zero or more, and the kinds of one direction add up to its total, whatever the details say.
     Where the details or the total say otherwise, the usage is marked as inconsistent.
     """
@@ -37,7 +43,7 @@ def usage_of(reported: Any) -> Usage | None:
         completion += reasoning  # counted beside the completion, as the total shows
     cached = _first(inside, "cached_tokens")
     if cached is None:
-        cached = _first(reported, "prompt_cache_hit_tokens", "cached_tokens") or 0
+        cached = _first(reported, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens") or 0
     written = _first(inside, "cache_write_tokens", "cached_creation_tokens") or 0
     audio_in, image_in = _first(inside, "audio_tokens") or 0, _first(inside, "image_tokens") or 0
     audio_out, image_out = _first(outside, "audio_tokens") or 0, _first(outside, "image_tokens") or 0
@@ -58,8 +64,33 @@ def usage_of(reported: Any) -> Usage | None:
         reasoning=reasoning,
         audio_output=audio_out,
         image_output=image_out,
+        tools=_tools(reported, model),
+        milliseconds=_milliseconds(reported.get("prompt_audio_seconds")),
+        service_tier=tier_of(tier) or tier_of(reported.get("service_tier")),
         inconsistent=doubtful,
     )
+
+
+def _tools(reported: dict[str, Any], model: Any) -> Counts:
+    """The calls of tools that the upstream ran, by kind."""
+    calls: dict[str, int] = {}
+    told = reported.get("server_tool_use")
+    if isinstance(told, dict):
+        calls = {name.removesuffix("_requests"): figure(value) for name, value in told.items()}
+    details = reported.get("server_tool_use_details")
+    if isinstance(details, dict):
+        ran = figure(details.get("tool_calls_executed"))
+        calls["other"] = max(0, ran - sum(calls.values()))
+    asked = figure(reported.get("num_search_queries"))
+    if asked or reported.get("search_context_size") or (isinstance(model, str) and searches(model)):
+        calls["web_search"] = max(calls.get("web_search", 0), asked, 1)
+    return counted(calls)
+
+
+def _milliseconds(seconds: Any) -> int:
+    if type(seconds) is not int and type(seconds) is not float:
+        return 0
+    return round(seconds * 1000) if 0 < seconds <= LARGEST else 0
 
 
 def _split(total: int, *parts: int) -> tuple[int, list[int]]:
