@@ -40,7 +40,7 @@ from asgi_gateway.middleware import STACK, RateLimitMiddleware
 from asgi_gateway.policies.suffixes import ReasoningSuffix
 from asgi_gateway.relay import Relay
 from asgi_gateway.storage.protocols import Windows
-from asgi_gateway.storage.records import Channel, Group, Price, PriceTier, Timeouts
+from asgi_gateway.storage.records import NO_BUDGET, Channel, Group, Price, PriceTier, Timeouts
 from asgi_gateway_contrib.cli.application import application
 from support.markdown import Block, blocks, links, table
 

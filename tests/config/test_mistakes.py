@@ -32,7 +32,22 @@ TOKEN = USER + '[[tokens]]\nname = "t"\nuser = "u"\nkey = "sk-t"\n'
         ("[groups.vip]\nratio = false", "groups.vip.ratio: must be a decimal number, or one as a text"),
         ("[groups.vip]\nratio = inf", "groups.vip.ratio: must be a finite number"),
         ("[groups.vip]\nratio = -1", "groups.vip.ratio: must be at least 0"),
-        ("[groups.vip]\nname = 'x'", "groups.vip.name: unknown key; known: ratio, models"),
+        ("[groups.vip]\nbudget = { week = -1 }", "groups.vip.budget.week: must be at least 0"),
+        ("[groups.vip]\nusable = ['vipp']", 'groups.vip.usable: there is no group "vipp"; did you mean "vip"?'),
+        (
+            "[groups.vip]\nratios = { defalt = 1 }",
+            'groups.vip.ratios: there is no group "defalt"; did you mean "default"?',
+        ),
+        ("[groups.vip]\nratios = { default = -1 }", "groups.vip.ratios.default: must be at least 0"),
+        (
+            "[groups.auto]",
+            'groups.auto: no group can be called "auto": tokens name it to use the first group that can serve',
+        ),
+        (
+            "[billing]\ntimezone = 'Europe/Wien'",
+            'billing.timezone: there is no time zone "Europe/Wien" here: write "UTC", or a name like "Europe/Vienna"',
+        ),
+        ("[groups.vip]\nname = 'x'", "groups.vip.name: unknown key; known: ratio, models, usable, ratios, budget"),
         ("[models.m.price]\ninput = 1", "models.m.price.output: is missing"),
         ("[models.m.price]\ninput = 1\noutput = -1", 'models."m".price.output: must be at least 0'),
         ("[server]\nport = 70000", "server.port: must be at most 65535"),
@@ -140,6 +155,17 @@ def test_what_the_provider_says_of_a_channel_stands_with_its_field(mistakes_of: 
             "tokens[t].expires: needs an offset from UTC, like 2027-01-01T00:00:00Z",
         ),
         (TOKEN + 'quota = 1\ngroup = "x"\n[groups.vip]', 'tokens[t].group: there is no group "x"; known: default, vip'),
+        (
+            TOKEN + 'quota = 1\ngroup = "vip"\n[groups.vip]',
+            'tokens[t].group: users of the group "default" may not use it: '
+            'add "vip" to the `usable` of [groups.default]',
+        ),
+        (TOKEN + "quota = 1\nbudget = { day = -1 }", "tokens[t].budget.day: must be at least 0"),
+        (TOKEN + "quota = 1\nbudget = { year = 1 }", "tokens[t].budget.year: unknown key; known: day, week, month"),
+        (TOKEN + "quota = 1\nbudget = { weak = 1 }", 'tokens[t].budget.weak: unknown key; did you mean "week"?'),
+        (USER + "budget = { month = -5 }", "users[u].budget.month: must be at least 0"),
+        (USER + "budget = { month = 1.5 }", "users[u].budget.month: must be a whole number"),
+        (USER + "budget = 5", "users[u].budget: must be a table"),
     ],
 )
 def test_a_mistake_in_a_user_or_a_token_names_it(mistakes_of: MistakesOf, text: str, line: str) -> None:

@@ -207,6 +207,7 @@ async def test_the_models_that_a_caller_may_use() -> None:
 async def test_rights_of_token_and_group_filter_the_list(token: dict[str, Any], listed: list[str]) -> None:
     """What is listed can be used, and what cannot be used is not listed."""
     groups = {"few": Group(name="few", models=("m-1",)), "vip": Group(name="vip"), "nobody": Group(name="nobody")}
+    groups["default"] = Group(name="default", usable=tuple(groups))
     settings = {"groups": groups, "billing": BillingSettings(unpriced="free")}
     at = served(channels=CHANNELS, token=token, settings=settings)
     assert await names(at) == listed

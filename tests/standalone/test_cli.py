@@ -23,8 +23,8 @@ COMMANDS = [
     ["user"],
     ["token"],
     ["channel"],
-    *(["user", verb] for verb in ("add", "list", "show", "enable", "disable", "delete", "grant")),
-    *(["token", verb] for verb in ("add", "list", "show", "enable", "disable", "delete")),
+    *(["user", verb] for verb in ("add", "list", "show", "set", "enable", "disable", "delete", "grant")),
+    *(["token", verb] for verb in ("add", "list", "show", "set", "enable", "disable", "delete")),
     *(["channel", verb] for verb in ("add", "list", "show", "enable", "disable", "delete", "test")),
 ]
 
@@ -100,7 +100,7 @@ def test_tables_are_for_people(run: Run) -> None:
 
 def test_a_token_is_made_and_its_key_is_shown_once(run: Run, tmp_path: Path) -> None:
     """The key stands alone on stdout, and nowhere afterwards."""
-    run("user", "add", "alice", "--quota", "1")
+    run("user", "add", "alice", "--group", "vip", "--quota", "1")
     result = run("token", "add", "laptop", "--user", "alice", "--quota", "500")
     key = result.stdout.strip()
     assert len(key) == 51

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asgi_gateway_contrib.cli.budgets import Daily, Monthly, Weekly, as_row, changed_budget, used_budgets
 from asgi_gateway_contrib.cli.options import Config, Json, Name, key_text, one_name, point_in_time
 from asgi_gateway_contrib.cli.output import Refused, complain, say, show, table, wrong_usage
-from asgi_gateway_contrib.cli.session import done, opened
-from asgi_gateway_contrib.cli.users import Quota, find_user, set_budget
+from asgi_gateway_contrib.cli.session import done, opened, settings_of
+from asgi_gateway_contrib.cli.users import Quota, find_user, set_quota
 
 if TYPE_CHECKING:
     from asgi_gateway.storage.protocols import Storage
     from asgi_gateway.storage.records import Token, User
 
-__all__ = ["add", "commands", "delete", "disable", "enable", "list_tokens", "show_token"]
+__all__ = ["add", "commands", "delete", "disable", "enable", "list_tokens", "set_token", "show_token"]
 
 COLUMNS = ("name", "user", "key", "enabled", "granted", "spent", "unlimited", "expires", "origin")
 
@@ -27,6 +28,7 @@ def commands() -> typer.Typer:
     app.command("add")(add)
     app.command("list")(list_tokens)
     app.command("show")(show_token)
+    app.command("set")(set_token)
     app.command("enable")(enable)
     app.command("disable")(disable)
     app.command("delete")(delete)
@@ -42,7 +44,10 @@ def add(
     unlimited: Annotated[bool, typer.Option("--unlimited", help="Only the user's own balance bounds it.")] = False,
     model: Annotated[list[str] | None, typer.Option("--model", help="A model it may use; several; none: all.")] = None,
     network: Annotated[list[str] | None, typer.Option("--network", help="A CIDR it may be used from; several.")] = None,
-    group: Annotated[str | None, typer.Option("--group", help="Another price class than the user's.")] = None,
+    group: Annotated[str | None, typer.Option("--group", help="Another price class, or auto.")] = None,
+    daily: Daily = None,
+    weekly: Weekly = None,
+    monthly: Monthly = None,
     expires: Annotated[str | None, typer.Option("--expires", help="A time in ISO 8601.")] = None,
     show_route: Annotated[bool, typer.Option("--show-route", help="May see which channel answered.")] = False,
     key: Annotated[str | None, typer.Option("--key", help="A key of your own; env:NAME, or - for stdin.")] = None,
@@ -51,7 +56,7 @@ def add(
 ) -> None:
     """Add a token and print its key, this once."""
     from asgi_gateway.storage.keys import digest_of, generate_key, hint_of
-    from asgi_gateway.storage.records import Token
+    from asgi_gateway.storage.records import NO_BUDGET, Token
 
     if (quota is None) != unlimited:
         wrong_usage("say either --quota UNITS (500 000 = 1 USD) or --unlimited")
@@ -66,6 +71,7 @@ def add(
         models=tuple(model or ()),
         networks=tuple(_network(text) for text in network or ()),
         group=group,
+        budget=changed_budget(NO_BUDGET, daily, weekly, monthly),
         show_route=show_route,
     )
     row = done(_add(token, user, quota or 0, config))
@@ -89,16 +95,31 @@ def list_tokens(as_json: Json = False, config: Config = None) -> None:
 
 
 def show_token(name: Name, as_json: Json = False, config: Config = None) -> None:
-    """Show one token with its balance; never its key."""
+    """Show one token with its balance and its budgets; never its key."""
+    done(_show(name, as_json, config))
 
-    async def work() -> None:
-        async with opened(config) as storage:
-            token = await _find(name, storage)
-            user = await storage.users.get(token.user_id)
-            row = await _row(token, user.name if user else None, storage)
-        show(row, as_json=as_json)
 
-    done(work())
+def set_token(
+    name: Name,
+    *,
+    group: Annotated[str | None, typer.Option("--group", help="Another price class, or auto.")] = None,
+    daily: Daily = None,
+    weekly: Weekly = None,
+    monthly: Monthly = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Change a token's group or budgets. What was used in a period already counts."""
+
+    async def step(token: "Token", storage: "Storage") -> None:
+        user = await storage.users.get(token.user_id)
+        if group is not None and user is not None:
+            _check_group(group, user, config)
+        budget = changed_budget(token.budget, daily, weekly, monthly)
+        await storage.tokens.update(replace(token, group=group or token.group, budget=budget))
+
+    done(_change(name, config, step))
+    done(_show(name, as_json, config))
 
 
 def enable(name: Name, config: Config = None) -> None:
@@ -121,12 +142,34 @@ async def _add(token: "Token", owner: str, quota: int, config: Config) -> dict[s
 
     async with opened(config, create=True) as storage:
         user = await _owner(owner, storage)
+        if token.group is not None:
+            _check_group(token.group, user, config)
         try:
             token = await storage.tokens.add(replace(token, user_id=user.id))
         except ValueError:
             raise Refused(f'there is a token "{token.name}" already, or one with this key') from None
-        await set_budget(Account("token", token.id), quota, token.unlimited, storage)
+        await set_quota(Account("token", token.id), quota, token.unlimited, storage)
         return await _row(token, user.name, storage)
+
+
+async def _show(name: str, as_json: bool, config: Config) -> None:
+    async with opened(config) as storage:
+        token = await _find(name, storage)
+        user = await storage.users.get(token.user_id)
+        budgets = await used_budgets("token", token.id, token.budget, settings_of(config), storage)
+        row = await _row(token, user.name if user else None, storage)
+    show({**row, **as_row(budgets, as_json=as_json)}, as_json=as_json)
+
+
+def _check_group(group: str, user: "User", config: Config) -> None:
+    """Raise `Refused` for a group that the user may not use: every request of the token would be refused."""
+    from asgi_gateway.policies.groups import AUTO, usable_groups
+
+    usable = usable_groups(settings_of(config).groups, user.group)
+    if group != AUTO and group not in usable:
+        raise Refused(
+            f'users of the group "{user.group}" may not use the group "{group}"; they may use: {", ".join(usable)}'
+        )
 
 
 async def _owner(name: str, storage: "Storage") -> "User":

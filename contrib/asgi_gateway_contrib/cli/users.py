@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asgi_gateway_contrib.cli.budgets import Daily, Monthly, Weekly, as_row, changed_budget, used_budgets
 from asgi_gateway_contrib.cli.options import Config, Json, Name, one_name
 from asgi_gateway_contrib.cli.output import Refused, show, table, wrong_usage
-from asgi_gateway_contrib.cli.session import done, opened
+from asgi_gateway_contrib.cli.session import done, opened, settings_of
 
 if TYPE_CHECKING:
     from asgi_gateway.storage.protocols import Storage
@@ -23,7 +24,8 @@ __all__ = [
     "find_user",
     "grant",
     "list_users",
-    "set_budget",
+    "set_quota",
+    "set_user",
     "show_user",
 ]
 
@@ -39,6 +41,7 @@ def commands() -> typer.Typer:
     app.command("add")(add)
     app.command("list")(list_users)
     app.command("show")(show_user)
+    app.command("set")(set_user)
     app.command("enable")(enable)
     app.command("disable")(disable)
     app.command("delete")(delete)
@@ -53,13 +56,20 @@ def add(
     group: Annotated[str, typer.Option("--group", help="The price class.")] = "default",
     quota: Quota = None,
     unlimited: Unlimited = False,
+    daily: Daily = None,
+    weekly: Weekly = None,
+    monthly: Monthly = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
     """Add a user."""
+    from asgi_gateway.storage.records import NO_BUDGET, User
+
     if quota is not None and unlimited:
         wrong_usage("--quota and --unlimited do not go together")
-    done(_add(one_name(argument, name), group, quota or 0, unlimited, as_json, config))
+    budget = changed_budget(NO_BUDGET, daily, weekly, monthly)
+    user = User(name=one_name(argument, name), group=group, unlimited=unlimited, budget=budget)
+    done(_add(user, quota or 0, as_json, config))
 
 
 def list_users(as_json: Json = False, config: Config = None) -> None:
@@ -74,14 +84,28 @@ def list_users(as_json: Json = False, config: Config = None) -> None:
 
 
 def show_user(name: Name, as_json: Json = False, config: Config = None) -> None:
-    """Show one user with its balance."""
+    """Show one user with its balance and its budgets."""
+    done(_show(name, as_json, config))
 
-    async def work() -> None:
-        async with opened(config) as storage:
-            row = await _row(await find_user(name, storage), storage)
-        show(row, as_json=as_json)
 
-    done(work())
+def set_user(
+    name: Name,
+    *,
+    group: Annotated[str | None, typer.Option("--group", help="The price class.")] = None,
+    daily: Daily = None,
+    weekly: Weekly = None,
+    monthly: Monthly = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Change a user's group or budgets. What was used in a period already counts."""
+
+    async def step(user: "User", storage: "Storage") -> None:
+        budget = changed_budget(user.budget, daily, weekly, monthly)
+        await storage.users.update(replace(user, group=group or user.group, budget=budget))
+
+    done(_change(name, config, step))
+    done(_show(name, as_json, config))
 
 
 def enable(name: Name, config: Config = None) -> None:
@@ -127,20 +151,27 @@ async def find_user(name: str, storage: "Storage") -> "User":
     return user
 
 
-async def _add(name: str, group: str, quota: int, unlimited: bool, as_json: bool, config: Config) -> None:
-    from asgi_gateway.storage.records import Account, User
+async def _add(user: "User", quota: int, as_json: bool, config: Config) -> None:
+    from asgi_gateway.storage.records import Account
 
     async with opened(config, create=True) as storage:
         try:
-            user = await storage.users.add(User(name=name, group=group, unlimited=unlimited))
+            user = await storage.users.add(user)
         except ValueError:
-            raise Refused(f'there is a user "{name}" already') from None
-        await set_budget(Account("user", user.id), quota, unlimited, storage)
+            raise Refused(f'there is a user "{user.name}" already') from None
+        await set_quota(Account("user", user.id), quota, user.unlimited, storage)
+    await _show(user.name, as_json, config)
+
+
+async def _show(name: str, as_json: bool, config: Config) -> None:
+    async with opened(config) as storage:
+        user = await find_user(name, storage)
+        budgets = await used_budgets("user", user.id, user.budget, settings_of(config), storage)
         row = await _row(user, storage)
-    show(row, as_json=as_json)
+    show({**row, **as_row(budgets, as_json=as_json)}, as_json=as_json)
 
 
-async def set_budget(account: "Account", quota: int, unlimited: bool, storage: "Storage") -> None:
+async def set_quota(account: "Account", quota: int, unlimited: bool, storage: "Storage") -> None:
     """Give a new account its first units, or none and no limit."""
     if unlimited:
         await storage.ledger.declare(account, 0, unlimited=True)
