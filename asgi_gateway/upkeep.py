@@ -12,7 +12,7 @@ from time import monotonic
 from asgi_gateway.config import Settings
 from asgi_gateway.directory import Directory
 from asgi_gateway.errors import GatewayError
-from asgi_gateway.storage.protocols import Storage
+from asgi_gateway.storage.protocols import AnnouncedStorage, Storage
 
 __all__ = ["Upkeep"]
 
@@ -38,6 +38,7 @@ class Upkeep:
 
     What fails is told once, when it begins and when it is over, and tried again.
     `flush` is called each time the storage is looked at: it hands on what was counted.
+    A storage that tells of changes is looked at when it does, and at each turn all the same.
     """
 
     def __init__(
@@ -49,12 +50,16 @@ class Upkeep:
         self.flush = flush
         self._tasks: list[asyncio.Task[None]] = []
         self._failing: set[str] = set()
+        self._changed = asyncio.Event()
 
     async def start(self) -> None:
         """Do everything once, so that nothing is missing when the first request comes, then go on in the background."""
         await self.storage.ledger.renew()
         await self._recover()
         await self.directory.refresh()
+        self._changed = asyncio.Event()  # of this event loop
+        if isinstance(self.storage, AnnouncedStorage):
+            self.storage.announce(self._changed.set)
         self._tasks = [
             asyncio.create_task(self._run(), name="asgi_gateway upkeep"),
             asyncio.create_task(self._keep_log(), name="asgi_gateway usage log"),
@@ -72,7 +77,7 @@ class Upkeep:
     async def _run(self) -> None:
         renewed = recovered = monotonic()
         while True:
-            await asyncio.sleep(self.settings.storage.sync)
+            await self._turn()
             await self._attempt("flush the metrics", self._flush)
             await self._attempt("look for changes", self.directory.refresh)
             now = monotonic()
@@ -89,6 +94,15 @@ class Upkeep:
             await self._attempt("sum up the usage log", self._roll_up)
             if self.settings.log.keep_days:
                 await self._attempt("remove old charges", self._prune)
+
+    async def _turn(self) -> None:
+        """Wait until it is time to look for changes, or there is one."""
+        try:
+            async with asyncio.timeout(self.settings.storage.sync):
+                await self._changed.wait()
+        except TimeoutError:
+            pass  # it is time
+        self._changed.clear()
 
     async def _flush(self) -> None:
         if self.flush is not None:
