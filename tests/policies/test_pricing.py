@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from hashlib import sha256
 from math import ceil
 
 import pytest
@@ -12,7 +13,9 @@ from msgspec import structs
 
 from asgi_gateway.policies.pricing import (
     BILLING,
+    BILLING_REASONS,
     MAX_CHARGE,
+    Billing,
     PriceTable,
     Tariff,
     cost,
@@ -162,6 +165,18 @@ def test_a_version_names_the_numbers_not_their_spelling() -> None:
     assert len(price_version(MINI)) == 12
 
 
+def test_versions_stay_what_they_are_when_prices_get_more_fields() -> None:
+    """The digest of the first numbers, and of those beside them that are said."""
+    text = "input=3/20;output=3/5;cache_read=3/40;cache_write=;cache_write_1h=;reasoning=;audio_input=;audio_output="
+    assert price_version(MINI) == sha256(text.encode()).hexdigest()[:12]
+    more = replace(
+        MINI, tools={"web_search": ONE, "other": ONE}, call=Decimal("0.10"), tiers=(PriceTier(above=5, input=ONE),)
+    )
+    text += ';tiers=[{above=5;input=1/1}];call=1/10;tools={"other":1/1,"web_search":1/1}'
+    assert price_version(more) == sha256(text.encode()).hexdigest()[:12]
+    assert price_version(replace(MINI, call=Decimal("0.00"))) == price_version(MINI)
+
+
 def test_a_version_tells_apart_prices_beyond_the_precision_of_decimals() -> None:
     """No context rounds them."""
     long = Decimal("0." + "1" * 40)
@@ -191,9 +206,44 @@ def test_a_table_keeps_its_tariffs() -> None:
     assert tariff.cost(Usage(input=1_000_000)) == 75_000
 
 
+def test_a_name_that_ends_in_an_asterisk_is_a_pattern() -> None:
+    """The model's own price comes first, then the longest pattern that fits; nothing else is guessed."""
+    dear, cheap = replace(MINI, input=Decimal(9)), replace(MINI, input=Decimal(1))
+    table = PriceTable({"gpt-*": cheap, "gpt-4-gizmo-*": dear, "gpt-4-gizmo-free": MINI, "a*b": MINI})
+    assert table.name("gpt-4-gizmo-writer") == "gpt-4-gizmo-*"
+    assert table.name("gpt-4-gizmo-") == "gpt-4-gizmo-*"
+    assert table.name("gpt-4-gizmo-free") == "gpt-4-gizmo-free"
+    assert table.name("gpt-4-gizm") == "gpt-*"
+    assert table.name("a-b") is None
+    assert table.name("a*b") == "a*b"
+    assert "gpt-4-gizmo-writer" in table
+    assert 4 not in table
+    found = table.price("gpt-4-gizmo-writer")
+    assert found is not None
+    assert found.input == 9
+
+
+def test_tariffs_of_a_pattern_are_one() -> None:
+    """However many names callers think of: the table keeps a tariff for each price, not for each name."""
+    table = PriceTable({"m-*": MINI})
+    tariff = table.tariff("m-1", ONE)
+    assert tariff is not None
+    assert tariff is table.tariff("m-2", ONE)
+    assert tariff is not table.tariff("m-2", Decimal(2))
+    assert table.tariff("n-1", ONE) is None
+
+
 def test_every_outcome_has_its_row() -> None:
-    """The table of what an outcome costs is closed."""
-    assert set(BILLING) == set(Outcome)
+    """The table of what an outcome costs is closed, and each row has its reason."""
+    assert set(BILLING) == set(Outcome) == set(BILLING_REASONS)
+    assert all(BILLING_REASONS.values())
+    assert {outcome for outcome, billing in BILLING.items() if billing is Billing.NOTHING} == {
+        Outcome.UPSTREAM_FAILED,
+        Outcome.EMPTY,
+        Outcome.REFUSED,
+    }
+    assert BILLING[Outcome.LOST] is Billing.PROMPT
+    assert BILLING[Outcome.EXHAUSTED] is Billing.USAGE
 
 
 REPORTED = Usage(input=5, output=7)
@@ -214,6 +264,10 @@ COUNTED = Usage(input=3, output=11, estimated=True)  # 9 bytes of prompt are 3 t
         (Outcome.UPSTREAM_FAILED, None, True, Usage()),
         (Outcome.UPSTREAM_FAILED, REPORTED, True, Usage()),
         (Outcome.REFUSED, None, False, Usage()),
+        (Outcome.EMPTY, None, True, Usage()),
+        (Outcome.EMPTY, REPORTED, True, Usage()),
+        (Outcome.EXHAUSTED, REPORTED, True, REPORTED),
+        (Outcome.EXHAUSTED, None, True, COUNTED),
         (Outcome.LOST, REPORTED, True, Usage(input=3, estimated=True)),
     ],
 )
