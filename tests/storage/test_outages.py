@@ -17,7 +17,7 @@ from asgi_gateway.backends.sql.sqlite import SqliteConnection, is_away, prepare_
 from asgi_gateway.errors import InsufficientQuota, ServiceUnavailable
 from asgi_gateway.storage.protocols import Admission, Hit, Refusal, Slot
 from asgi_gateway.storage.records import Account, Outcome, User
-from support.ledger_records import TOKEN, USER, Clock, reservation, settlement
+from support.ledger_records import TOKEN, USER, Clock, outlive, reservation, settlement
 
 DEADLINE = 30.0
 """Seconds after which a test is stuck."""
@@ -171,7 +171,7 @@ async def test_closing_gives_up_after_its_time(
     assert caplog.messages[-1] == "the database is away at the end; given up: 1 settlements and the like"
     heir = SqlStorage(f"sqlite:///{path}", wall=clock)
     await heir.open()
-    clock.advance(31)
+    await outlive(clock, heir.ledger)
     assert [charge.charged for charge in await heir.ledger.recover()] == [20]
     await heir.close()
 
@@ -411,11 +411,11 @@ def test_a_loop_that_ends_without_closing_ends_the_thread(path: Path, clock: Clo
     async def take_over() -> int:
         heir = SqlStorage(f"sqlite:///{path}", wall=clock)
         await heir.open()
+        await outlive(clock, heir.ledger)
         recovered = await heir.ledger.recover()
         await heir.close()
         return len(recovered)
 
-    clock.advance(31)
     assert asyncio.run(take_over()) == 1
 
 

@@ -3,9 +3,10 @@
 from itertools import count
 from typing import Any
 
+from asgi_gateway.storage.protocols import Ledger
 from asgi_gateway.storage.records import Account, Outcome, Reservation, Settlement, Usage
 
-__all__ = ["TOKEN", "USER", "Clock", "reservation", "settlement"]
+__all__ = ["TOKEN", "USER", "Clock", "outlive", "reservation", "settlement"]
 
 USER = Account("user", 1)
 TOKEN = Account("token", 1)
@@ -25,6 +26,14 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds
+
+
+async def outlive(clock: Clock, *ledgers: Ledger) -> None:
+    """Let the leases of all others grow too old, while these ones are renewed."""
+    for seconds in (15.5, 15.5, 0.0):
+        for ledger in ledgers:
+            await ledger.renew()
+        clock.advance(seconds)
 
 
 def reservation(
