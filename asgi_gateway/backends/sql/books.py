@@ -285,7 +285,7 @@ class Books:
         self._note_accounts(looked_at)
         for name in viewed:
             if name not in self._states:
-                self._states[name] = AccountState(name.partition(":")[0])
+                self._states[name] = _state_of(name)
         self._note_settled(settled)
         held += [(key, amount, text.split()) for key, amount, text in opened]
         for key, amount, its in held:
@@ -299,12 +299,11 @@ class Books:
         self._note_accounts(self._db.select(Query(SELECT_ACCOUNTS, "account", names, lock=True))[0])
         for name in names:
             if name not in self._states:
-                self._states[name] = AccountState(name.partition(":")[0])
+                self._states[name] = _state_of(name)
 
     def _note_accounts(self, rows: Iterable[tuple[Any, ...]]) -> None:
         for name, granted, spent, reserved, unlimited, declared in rows:
-            kind = name.partition(":")[0]
-            self._states[name] = AccountState(kind, granted, spent, reserved, bool(unlimited), declared)
+            self._states[name] = _state_of(name, granted, spent, reserved, bool(unlimited), declared)
             self._stored.add(name)
 
     def _note_settled(self, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -344,3 +343,8 @@ class Books:
         charge = self._settled[key] = charge_of(row)
         self._numbers[key] = number
         return charge
+
+
+def _state_of(name: str, *sums: Any) -> AccountState:
+    kind, _, rest = name.partition(":")
+    return AccountState(kind, *sums, period=rest.partition("/")[2])
