@@ -14,6 +14,7 @@ from asgi_gateway.policies.pricing import PriceTable
 from asgi_gateway.policies.selection import ChannelTable
 from asgi_gateway.providers import PROVIDERS
 from asgi_gateway.storage.keys import digest_of
+from asgi_gateway.storage.protocols import Storage
 from asgi_gateway.storage.records import Account, Balance, Channel, Group, Price, Secret, Token, User
 from asgi_gateway.types import Receive, Scope, Send
 
@@ -57,9 +58,9 @@ def begun(scope: Scope, **fields: Any) -> tuple[Scope, Exchange]:
 
 @dataclass
 class World:
-    """A memory storage with one user and its token, and the directory of a process over it."""
+    """A storage with one user and its token, and the directory of a process over it."""
 
-    storage: MemoryStorage
+    storage: Storage
     directory: Directory
     user: User
     token: Token
@@ -77,10 +78,11 @@ async def make_world(
     groups: Mapping[str, Group] | None = None,
     aliases: Mapping[str, str] | None = None,
     user: Mapping[str, Any] | None = None,
+    storage: Storage | None = None,
     **token: Any,
 ) -> World:
-    """A storage with these channels and a caller whose key is `KEY`."""
-    storage = MemoryStorage()
+    """A storage, of memory unless one is given, with these channels and a caller whose key is `KEY`."""
+    storage = storage if storage is not None else MemoryStorage()
     alice = await storage.users.add(User(name="alice", **(user or {})))
     given = {"unlimited": True, **token}
     dev = await storage.tokens.add(Token(name="dev", user_id=alice.id, digest=digest_of(KEY), **given))
