@@ -12,7 +12,7 @@ that the charge can be recomputed when the price is long another one; `tariff` p
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,6 +23,7 @@ from msgspec import ValidationError, convert, to_builtins
 
 from asgi_gateway.policies.price_checks import price_mistakes
 from asgi_gateway.policies.pricing import PriceTable, Tariff, price_version
+from asgi_gateway.policies.ratios import RatioSheet
 from asgi_gateway.price_library import LibraryPrice, PriceLibrary, bundled_library, unpacked
 from asgi_gateway.storage.protocols import PriceStore
 from asgi_gateway.storage.records import Price
@@ -91,6 +92,8 @@ class PriceBook:
         self._unreadable: frozenset[str] = frozenset()
         """Models whose price at run time cannot be read: nothing below it counts instead."""
         self._imported = PriceTable({})
+        self.sheet = RatioSheet()
+        """The ratios that were imported."""
         self._now = now
         self._uses_library = library
         self._library: PriceLibrary | None = None
@@ -176,9 +179,13 @@ class PriceBook:
 
     def declared(self) -> dict[str, PricedModel]:
         """The prices that somebody set, by model: all but the library's."""
-        book = {model: PricedModel(price, "imported") for model, price in self._imported.items()}
+        book = {model: PricedModel(price, "imported") for model, price in self.imported().items()}
         book |= {model: PricedModel(price, "runtime") for model, price in self._runtime.items()}
         return book | {model: PricedModel(price, "file") for model, price in self._file.items()}
+
+    def imported(self) -> dict[str, Price]:
+        """The prices of the imported sheet, by model."""
+        return dict(self._imported.items())
 
     def take(self, options: Mapping[str, Any]) -> bool:
         """Read the prices out of the storage's options; True when they are others than before."""
@@ -189,7 +196,8 @@ class PriceBook:
         self._options = ours
         runtime, self._unreadable = _runtime_prices(ours)
         self._runtime = PriceTable(runtime)
-        self._imported = PriceTable(dict(_imported_prices(ours.get(RATIOS_OPTION))))
+        self.sheet = _sheet(ours.get(RATIOS_OPTION))
+        self._imported = PriceTable(self.sheet.prices())
         refreshed = ours.get(LIBRARY_OPTION) or {}
         if refreshed != self._refreshed:
             self._refreshed = refreshed
@@ -262,9 +270,12 @@ def _runtime_prices(options: Mapping[str, Any]) -> tuple[dict[str, Price], froze
     return prices, frozenset(unreadable)
 
 
-def _imported_prices(sheet: object) -> Iterable[tuple[str, Price]]:
-    return
-    yield
+def _sheet(options: object) -> RatioSheet:
+    try:
+        return RatioSheet.read(options) if isinstance(options, Mapping) else RatioSheet()
+    except ValueError as reason:
+        logger.error("the option %r holds no sheet of ratios: %s", RATIOS_OPTION, reason)
+        return RatioSheet()
 
 
 def _loaded(refreshed: Mapping[str, str]) -> PriceLibrary:

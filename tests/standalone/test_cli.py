@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from asgi_gateway.backends.sql.migration import HEAD
 from asgi_gateway_contrib.cli import application, main
 from asgi_gateway_contrib.cli.application import TRACEBACK
 from asgi_gateway_contrib.cli.application import application as build
@@ -23,6 +24,9 @@ COMMANDS = [
     ["user"],
     ["token"],
     ["channel"],
+    ["explain"],
+    ["price"],
+    *(["price", verb] for verb in ("list", "show", "set", "unset", "import", "export", "refresh")),
     *(["user", verb] for verb in ("add", "list", "show", "set", "enable", "disable", "delete", "grant")),
     *(["token", verb] for verb in ("add", "list", "show", "set", "enable", "disable", "delete")),
     *(["channel", verb] for verb in ("add", "list", "show", "enable", "disable", "delete", "test")),
@@ -261,7 +265,7 @@ def test_a_database_is_not_made_by_looking_at_it(run: Run, tmp_path: Path) -> No
     assert "there is no database yet" in run("usage", code=1).stderr
     assert list(tmp_path.iterdir()) == []
 
-    assert run("migrate").stdout == "sqlite:///gateway.db is of this version\n"
+    assert run("migrate").stdout.split() == ["DATABASE", "HAD", "VERSION", "sqlite:///gateway.db", HEAD]
     assert read(run("user", "list", "--json")) == []
 
 

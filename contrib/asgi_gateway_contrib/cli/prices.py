@@ -1,17 +1,17 @@
 """`price`: what models cost, and where each price comes from."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asgi_gateway_contrib.cli import price_data
+from asgi_gateway_contrib.cli import price_data, price_sheets
 from asgi_gateway_contrib.cli.options import Config, Json, file_text
 from asgi_gateway_contrib.cli.output import Refused, say, show, table, wrong_usage
+from asgi_gateway_contrib.cli.price_session import price_book
 from asgi_gateway_contrib.cli.session import done, opened, settings_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from asgi_gateway.price_book import PricedModel
     from asgi_gateway.storage.records import Price
 
-__all__ = ["Origin", "commands", "list_prices", "price_book", "set_price", "show_price", "unset"]
+__all__ = ["Origin", "commands", "list_prices", "set_price", "show_price", "unset"]
 
 COLUMNS = ("model", "input", "output", "cache_read", "cache_write", "source", "detail")
 
@@ -46,6 +46,8 @@ def commands() -> typer.Typer:
     app.command("show")(show_price)
     app.command("set")(set_price)
     app.command("unset")(unset)
+    app.command("import")(price_sheets.import_sheet)
+    app.command("export")(price_sheets.export)
     app.command("refresh")(price_data.refresh)
     return app
 
@@ -123,8 +125,8 @@ def set_price(
         "second": second,
         "characters": characters,
     }
-    record = _record(json_file) | {kind: number for kind, number in given.items() if number is not None}
-    done(_set(model, record, as_json, config))
+    said = {kind: number for kind, number in given.items() if number is not None}
+    done(_set(model, json_file, said, as_json, config))
 
 
 def unset(model: Model, config: Config = None) -> None:
@@ -141,20 +143,6 @@ def unset(model: Model, config: Config = None) -> None:
     done(work())
 
 
-@asynccontextmanager
-async def price_book(config: Path | None) -> AsyncIterator["Directory"]:
-    """The channels and prices that a gateway with this configuration would know now."""
-    from asgi_gateway.directory import Catalogue, Directory
-    from asgi_gateway.policies.pricing import PriceTable
-
-    settings = settings_of(config)
-    async with opened(config) as storage:
-        catalogue = Catalogue(prices=PriceTable(settings.model_prices))
-        directory = Directory(storage, catalogue, library=settings.prices.library)
-        await directory.refresh()
-        yield directory
-
-
 async def _names(directory: "Directory", every: bool) -> Iterable[str]:
     names = {model for channel in await directory.storage.channels.list() for model in channel.models}
     names.update(directory.prices.declared())
@@ -163,9 +151,10 @@ async def _names(directory: "Directory", every: bool) -> Iterable[str]:
     return sorted(names)
 
 
-async def _set(model: str, record: dict[str, Any], as_json: bool, config: Path | None) -> None:
+async def _set(model: str, json_file: str | None, said: dict[str, Any], as_json: bool, config: Path | None) -> None:
     from asgi_gateway.price_book import PRICE_OPTION, PricedModel, price_in, price_record
 
+    record = _record(json_file) | said
     if not record.keys() >= {"input", "output"}:
         wrong_usage("say --input and --output, or give both by --json-file")
     if model in settings_of(config).model_prices:
