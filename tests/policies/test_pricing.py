@@ -23,7 +23,7 @@ from asgi_gateway.policies.pricing import (
     price_version,
     settle_usage,
 )
-from asgi_gateway.storage.records import Outcome, Price, Usage
+from asgi_gateway.storage.records import Outcome, Price, PriceTier, Usage
 from support.prices import AMOUNTS, PLAIN_PRICES, TOKEN_KINDS, exact
 
 MINI = Price(input=Decimal("0.15"), output=Decimal("0.60"), cache_read=Decimal("0.075"))
