@@ -8,6 +8,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from asgi_gateway.backends.sql.migration import HEAD
 from asgi_gateway.middleware import STACK
 from asgi_gateway_contrib.cli.application import application
 from support.served import DEADLINE, Served, run_command
@@ -48,7 +49,7 @@ def test_check_shows_declared_and_stored_channels_as_json(run: Run, deployment) 
 
     report = json.loads(run("check", "--json", "--config", deployment.config).stdout)
 
-    assert report["state"] == "reachable"
+    assert report["state"] == f"reachable, version {HEAD}"
     assert report["stack"] == [layer.__name__ for layer in STACK] + ["Relay"]
     assert [(row["name"], row["origin"]) for row in report["channels"]] == [("held", "file"), ("own", "runtime")]
 
@@ -93,14 +94,12 @@ def test_check_explains_a_broken_file(run: Run, tmp_path: Path) -> None:
 
 def test_check_warns_of_variables_that_mean_nothing_here(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once each, and it is no mistake."""
-    monkeypatch.setenv("REDIS_CONN_STRING", "redis://:canary@h")
+    monkeypatch.setenv("NODE_TYPE", "canary")
     monkeypatch.setenv("BATCH_UPDATE_ENABLED", "")
 
     result = run("check")
 
-    assert result.stderr == (
-        "environment: REDIS_CONN_STRING: has no meaning in this version: limits are kept in the database\n"
-    )
+    assert result.stderr == ("environment: NODE_TYPE: has no meaning in this version: all nodes are equal\n")
 
 
 def test_a_channel_that_answers_is_told(run: Run, deployment) -> None:

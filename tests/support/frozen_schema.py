@@ -18,6 +18,8 @@ PLACE = Path(migrations.__file__).parent / "versions" / "v0001.py"
 
 HEAD = '''"""The tables of the first release."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -39,10 +41,11 @@ TAIL = '''
     _begin_counting()
 
 
-def _table(name: str, *parts: sa.schema.SchemaItem, **options: object) -> None:
+def _table(name: str, *parts: sa.schema.SchemaItem, **options: Any) -> None:
     if name not in sa.inspect(op.get_bind()).get_table_names():
         kinds = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
-        mysql = {f"{kind}_{key}": value for kind in ("mysql", "mariadb") for key, value in kinds.items()}
+        both = ("mysql", "mariadb")
+        mysql: dict[str, Any] = {f"{kind}_{key}": value for kind in both for key, value in kinds.items()}
         op.create_table(name, *parts, **mysql, **options)
 
 

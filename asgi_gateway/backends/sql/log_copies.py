@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, insert, select, update
 
 from asgi_gateway.backends.sql.numbers import charge_number, settled_before
 from asgi_gateway.backends.sql.rollups import kind_of
-from asgi_gateway.backends.sql.schema import charges, log_state, metadata, outbox
+from asgi_gateway.backends.sql.schema import charges, log_state, outbox
 from asgi_gateway.backends.sql.upsert import upsert
 from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.records import Outcome
@@ -59,9 +59,7 @@ def begin_state(connection: Connection, *, copying: bool) -> str:
 
 
 def prepare_copies(connection: Connection, owner: str) -> None:
-    """Make the tables of a log database. Raises `ServiceUnavailable` when it is another gateway's."""
-    tables: list[Table] = [charges, log_state]
-    metadata.create_all(connection, tables)
+    """Take a log database, which has all tables, for its owner. Raises `ServiceUnavailable` when it is another's."""
     found = connection.execute(select(log_state.c.owner)).scalar()
     if found is None:
         fresh = {"rolled": 0, "pruned": 0, "copied": 0, "turn": 0, "copying": False}

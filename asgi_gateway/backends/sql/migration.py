@@ -57,8 +57,8 @@ _versions = Table(
 )
 
 
-async def prepare(database: Database, *, allowed: bool) -> None:
-    """Make sure that an open `database` has the tables of this version.
+async def prepare(database: Database, *, allowed: bool) -> str | None:
+    """Make sure that an open `database` has the tables of this version; return the version that it had.
 
     SQLite's file is made and brought up to date; a server's database only where it is `allowed`.
     Raises `ValueError`, which says what to do, for a database of another version;
@@ -68,7 +68,7 @@ async def prepare(database: Database, *, allowed: bool) -> None:
         await database.call(partial(prepare_file, database.address.path, database.wait))
     found = await status(database)
     if found == HEAD:
-        return
+        return found
     if found is not None and found not in VERSIONS:
         used = "it is of " + found if found == BEFORE_RELEASE else f"it was used by a newer version ({found})"
         raise ValueError(f"the database cannot be used: {used}; this program knows version {HEAD}")
@@ -76,6 +76,7 @@ async def prepare(database: Database, *, allowed: bool) -> None:
         state = "is empty" if found is None else f"has version {found}, this program needs {HEAD}"
         raise ValueError(f'the database {state}: run "asgi-gateway migrate", or serve with --migrate')
     await migrate(database)
+    return found
 
 
 async def status(database: Database) -> str | None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from asgi_gateway.backends.sql.database import Database
 from asgi_gateway.backends.sql.log_copies import begin_state, copied, deliver, forget, owner_of, pack, prepare_copies
 from asgi_gateway.backends.sql.log_pages import SCANNED, Hours, Scan, place, scan, told_hours
+from asgi_gateway.backends.sql.migration import prepare, status
 from asgi_gateway.backends.sql.numbers import charge_number, greatest
 from asgi_gateway.backends.sql.retention import announce, is_due, remove
 from asgi_gateway.backends.sql.rollups import enter, gather
@@ -165,6 +166,10 @@ class SqlUsageLog:
     async def _log_database(self, copies: Database) -> Database:
         """The log database, with its tables."""
         if not self._prepared:
+            try:
+                await prepare(copies, allowed=copies.kind == "sqlite" or await status(copies) is None)
+            except ValueError as reason:
+                raise ServiceUnavailable(f"The log database: {reason}.") from reason
             await copies.write(partial(prepare_copies, owner=self._owner))
             self._prepared = True
         return copies

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 import typer
 
-from asgi_gateway_contrib.cli import channels, checking, explaining, prices, secrets, serving, tokens, usage, users
+from asgi_gateway_contrib.cli import (
+    channels,
+    checking,
+    explaining,
+    migrating,
+    prices,
+    secrets,
+    serving,
+    tokens,
+    usage,
+    users,
+)
 from asgi_gateway_contrib.cli.output import complain
 
 __all__ = ["application", "main"]
@@ -27,7 +38,7 @@ def application() -> typer.Typer:
     )
     app.command("serve")(serving.serve)
     app.command("check")(checking.check)
-    app.command("migrate")(checking.migrate)
+    app.command("migrate")(migrating.migrate)
     app.add_typer(users.commands(), name="user")
     app.add_typer(tokens.commands(), name="token")
     app.add_typer(channels.commands(), name="channel")

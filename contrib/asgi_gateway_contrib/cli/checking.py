@@ -1,8 +1,9 @@
-"""`check` and `migrate`: whether the gateway would start, and the database's version."""
+"""`check`: whether the gateway would start."""
 
 import os
 from typing import TYPE_CHECKING
 
+from asgi_gateway_contrib.cli.migrating import stored_version
 from asgi_gateway_contrib.cli.options import Config, Json
 from asgi_gateway_contrib.cli.output import Refused, complain, say, show, table
 from asgi_gateway_contrib.cli.session import done, is_memory, opened, settings_of, shown, sqlite_path
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from asgi_gateway.config import Settings
     from asgi_gateway.storage.records import Channel
 
-__all__ = ["check", "migrate"]
+__all__ = ["check"]
 
 COLUMNS = ("name", "provider", "enabled", "priority", "models", "groups", "origin")
 
@@ -22,18 +23,6 @@ def check(as_json: Json = False, config: Config = None) -> None:
     Exit code 1 with a line for every mistake.
     """
     done(_check(as_json, config))
-
-
-def migrate(config: Config = None) -> None:
-    """Bring the database to this version. There is only SQLite yet, which `serve` brings along by itself."""
-
-    async def work() -> None:
-        url = settings_of(config).storage.url
-        async with opened(config, create=True) as storage:
-            await storage.ping()
-        say(f"{shown(url)} is of this version")
-
-    done(work())
 
 
 async def _check(as_json: bool, config: Config) -> None:
@@ -81,7 +70,9 @@ async def _check(as_json: bool, config: Config) -> None:
 
 
 async def _stored(settings: "Settings", config: Config) -> tuple[list["Channel"], str]:
-    """The channels in the storage, and what can be said of it. A database is not made only to be looked at."""
+    """The channels in the storage, and what can be said of it. A database is not changed only to be looked at."""
+    from asgi_gateway.backends.sql.migration import HEAD, VERSIONS
+
     url = settings.storage.url
     path = sqlite_path(url)
     if is_memory(url):
@@ -91,6 +82,9 @@ async def _stored(settings: "Settings", config: Config) -> tuple[list["Channel"]
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise Refused(f"storage.url: {folder} is no folder that can be written to")
         return [], "will be made"
+    version = await stored_version(settings.storage.url)
+    if path is not None and version != HEAD and (version is None or version in VERSIONS):
+        return [], f"will be brought from version {version} to {HEAD}" if version else "will be made"
     async with opened(config) as storage:
         await storage.ping()
-        return list(await storage.channels.list()), "reachable"
+        return list(await storage.channels.list()), f"reachable, version {HEAD}"

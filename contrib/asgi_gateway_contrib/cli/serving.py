@@ -29,6 +29,9 @@ def serve(
     host: Annotated[str | None, typer.Option("--host", help="Where to listen; default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option("--port", "-p", min=0, max=65535, help="Default 3000; 0: any.")] = None,
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes that serve.")] = 1,
+    migrate: Annotated[
+        bool, typer.Option("--migrate", help="Make or change the tables of PostgreSQL or MySQL first, where need be.")
+    ] = False,
     demo: Annotated[
         bool, typer.Option("--demo", help="Add an echo as the model `demo`; store nothing on disk.")
     ] = False,
@@ -50,7 +53,7 @@ def serve(
             elif memory:
                 code = _serve_memory(settings, listener)
             else:
-                code = _serve_stored(settings, listener, workers)
+                code = _serve_stored(settings, listener, workers, migrate=migrate)
     raise typer.Exit(code)
 
 
@@ -83,12 +86,12 @@ def _serve_memory(settings: "Settings", listener: socket.socket) -> int:
     return run(with_token, listener, on_ready=_welcome(listener, "root token", shown, _a_model(settings)))
 
 
-def _serve_stored(settings: "Settings", listener: socket.socket, workers: int) -> int:
+def _serve_stored(settings: "Settings", listener: socket.socket, workers: int, *, migrate: bool) -> int:
     from asgi_gateway_contrib.standalone.first_start import prepare
     from asgi_gateway_contrib.standalone.server import configure_logging, run
 
     async def first() -> str | None:
-        async with storage_of(settings.storage) as storage:
+        async with storage_of(settings.storage, migrate=migrate) as storage:
             return await prepare(settings, storage)
 
     configure_logging()

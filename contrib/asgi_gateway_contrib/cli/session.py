@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from asgi_gateway.config import Settings, StorageSettings
     from asgi_gateway.storage.protocols import Storage
 
-__all__ = ["done", "is_memory", "opened", "reasons", "settings_of", "shown", "sqlite_path", "storage_of"]
+__all__ = ["done", "is_memory", "opened", "reason_of", "reasons", "settings_of", "shown", "sqlite_path", "storage_of"]
 
 Result = TypeVar("Result")
 
@@ -71,22 +72,32 @@ async def opened(config: Path | None, *, create: bool = False) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def storage_of(settings: "StorageSettings") -> AsyncIterator["Storage"]:
-    """The open storage of settings. Raises `Refused` with its URL where it cannot be opened."""
+async def storage_of(settings: "StorageSettings", *, migrate: bool = False) -> AsyncIterator["Storage"]:
+    """The open storage of settings; `migrate` lets a server's database be changed.
+
+    Raises `Refused` with its URL where it cannot be opened.
+    """
     from asgi_gateway.backends import configured_storage
     from asgi_gateway.errors import GatewayError
 
     try:
-        storage = configured_storage(settings, shared=not is_memory(settings.url))
+        storage = configured_storage(settings, shared=not is_memory(settings.url), migrate=migrate)
         await storage.open()
     except ValueError as reason:
         raise Refused(f"storage.url: {reason}") from reason
     except GatewayError as reason:
-        raise Refused(f"storage.url: {shown(settings.url)}: {reason}") from reason
+        raise Refused(f"storage.url: {shown(settings.url)}: {reason_of(reason)}") from reason
     try:
         yield storage
     finally:
         await storage.close()
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, and what the database or the system says of it where it is known."""
+    cause = error.__cause__
+    said = str(getattr(cause, "orig", None) or (cause if isinstance(cause, OSError | sqlite3.Error) else "")).strip()
+    return f"{error} ({said.splitlines()[0]})" if said else str(error)
 
 
 def shown(url: str) -> str:
