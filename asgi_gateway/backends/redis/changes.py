@@ -75,7 +75,7 @@ class Changes:
             except Exception as error:  # noqa: BLE001 - whatever the library raises must not end the listening
                 if subscription.stood:
                     pause = PAUSE
-                    self._client.breaker.failed(self._client.reason_of(error), certain=True)
+                self._client.breaker.failed(self._client.reason_of(error), certain=subscription.stood)
             await asyncio.sleep(uniform(pause / 2, pause))
             pause = min(2 * pause, LONGEST)
 
