@@ -143,7 +143,7 @@ def _circumstances(charge: Charge) -> Iterator[str]:
     elif reservation.price_version == FREE_VERSION:
         yield "the model had no price, and such models were free"
     if usage.estimated:
-        yield "the upstream did not say what it used, or not all of it: that was counted here, 4 bytes of prompt to a token"
+        yield "the upstream did not say what it used, or not all of it: that was counted here"
     if usage.inconsistent:
         yield "what the upstream said of its usage does not add up: its totals count"
     if charge.shortfall:
