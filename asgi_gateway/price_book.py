@@ -24,7 +24,7 @@ from msgspec import ValidationError, convert, to_builtins
 from asgi_gateway.policies.price_checks import price_mistakes
 from asgi_gateway.policies.pricing import PriceTable, Tariff, price_version
 from asgi_gateway.policies.ratios import RatioSheet
-from asgi_gateway.price_library import LibraryPrice, PriceLibrary, bundled_library, unpacked
+from asgi_gateway.price_library import PriceLibrary, bundled_library, unpacked
 from asgi_gateway.storage.protocols import PriceStore
 from asgi_gateway.storage.records import Price
 
@@ -99,7 +99,9 @@ class PriceBook:
         self._library: PriceLibrary | None = None
         self._refreshed: Mapping[str, str] = {}
         self._loading: asyncio.Lock | None = None
-        self._found: LRUCache[str, LibraryPrice | None] = LRUCache(KEPT)
+        self._found: LRUCache[str, PricedModel | None] = LRUCache(KEPT)
+        self._until: datetime | None = None
+        """When the first of the prices that were found in the library may be another one."""
         self._ready: dict[str, Price] = {}
         """By model: prices whose numbers are in the storage."""
         self._tariffs: dict[tuple[str, Decimal], Tariff] = {}
@@ -161,21 +163,34 @@ class PriceBook:
             return None
         library = await self.library()
         if model not in self._found:
-            found = library.find(model, self._now())
-            self._found[model] = None if found is None else found._replace(price=versioned(found.price))
-        listed = self._found[model]
-        return None if listed is None else PricedModel(listed.price, "library", f"{listed.vendor}/{listed.model}")
+            self._found[model] = self._look_up(model, library)
+        return self._found[model]
+
+    def _look_up(self, model: str, library: PriceLibrary) -> PricedModel | None:
+        found = library.find(model, self._now())
+        if found is None:
+            return None
+        if found.until is not None and (self._until is None or found.until < self._until):
+            self._until = found.until
+        return PricedModel(versioned(found.price), "library", f"{found.vendor}/{found.model}")
 
     async def library(self) -> PriceLibrary:
         """The default library, loaded by a thread when it is needed first."""
-        if self._library is not None:
-            return self._library
-        if self._loading is None:
-            self._loading = asyncio.Lock()
-        async with self._loading:
-            if self._library is None:
-                self._library = await asyncio.to_thread(_loaded, self._refreshed)
-        return self._library
+        while (library := self._library) is None:
+            lock = self._loading = self._loading or asyncio.Lock()
+            try:
+                async with lock:
+                    await self._load()
+            finally:
+                self._loading = None  # a lock belongs to its event loop, and the next one to load may be of another
+        return library
+
+    async def _load(self) -> None:
+        if self._library is None:
+            refreshed = self._refreshed
+            library = await asyncio.to_thread(_loaded, refreshed)
+            if refreshed is self._refreshed:  # else newer data has come meanwhile
+                self._library = library
 
     def declared(self) -> dict[str, PricedModel]:
         """The prices that somebody set, by model: all but the library's."""
@@ -206,20 +221,13 @@ class PriceBook:
         return True
 
     def review(self) -> None:
-        """Look again at prices of the library that are in force at a time only. Costs microseconds for each in use."""
-        if self._library is None:
-            return
-        now = self._now()
-        for model in [model for model, found in self._found.items() if found is not None and found.dated]:
-            before = self._found[model]
-            found = self._library.find(model, now)
-            after = None if found is None else found._replace(price=versioned(found.price))
-            if after != before:
-                self._forget()
-                return
+        """Forget the library's prices once others may be in force. To be called often: it costs next to nothing."""
+        if self._until is not None and self._now() >= self._until:
+            self._forget()
 
     def _forget(self) -> None:
         self._generation += 1
+        self._until = None
         self._found.clear()
         self._ready.clear()
         self._tariffs.clear()

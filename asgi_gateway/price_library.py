@@ -15,7 +15,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from decimal import ROUND_DOWN, Context, Decimal
 from importlib.metadata import version as version_of
 from types import MappingProxyType
@@ -152,13 +152,13 @@ DROPPED = ("description", "price_comments", "pricing_urls", "extractors", "fallb
 class LibraryPrice(NamedTuple):
     """A price that the library has, whose it is, and under which name it stands there.
 
-    `dated`: another one may be in force at another time.
+    `until`: when another one may come into force; None: never.
     """
 
     price: Price
     vendor: str
     model: str
-    dated: bool
+    until: datetime | None
 
 
 class PriceLibrary:
@@ -174,7 +174,7 @@ class PriceLibrary:
         for provider in self._providers:
             found = provider.find_model(model)
             if found is not None and (price := _price(found, provider.id, now)) is not None:
-                return LibraryPrice(price, provider.id, found.id, _is_dated(found))
+                return LibraryPrice(price, provider.id, found.id, _next_change(found, now))
         return None
 
     def names(self) -> Iterator[str]:
@@ -258,8 +258,20 @@ def _price(model: "ModelInfo", vendor: str, now: datetime) -> Price | None:
     return _completed(price, model.id, vendor)
 
 
-def _is_dated(model: "ModelInfo") -> bool:
-    return isinstance(model.prices, list) or any(v.constraint is not None for v in model.price_variants or ())
+def _next_change(model: "ModelInfo", now: datetime) -> datetime | None:
+    """The first moment after this at which another price of the model may come into force."""
+    from genai_prices.types import StartDateConstraint
+
+    conditional = [*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ())]
+    moments: list[datetime] = []
+    for constraint in {id(one.constraint): one.constraint for one in conditional}.values():
+        if isinstance(constraint, StartDateConstraint):
+            moments.append(datetime.combine(constraint.start_date, time(), UTC))
+        elif constraint is not None:
+            for clock in (constraint.start_time, constraint.end_time):
+                begin = datetime.combine(now.date(), clock if clock.tzinfo else clock.replace(tzinfo=UTC))
+                moments += [begin + timedelta(days=days) for days in (-1, 0, 1, 2)]
+    return min((moment for moment in moments if moment > now), default=None)
 
 
 def _completed(price: Price, name: str, vendor: str) -> Price:

@@ -279,6 +279,29 @@ async def test_the_library_is_loaded_once_and_by_a_thread(monkeypatch: pytest.Mo
     assert threads[0] is not threading.main_thread()
 
 
+async def test_data_that_comes_while_the_library_is_loaded_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was begun with older data is thrown away."""
+    begun, go = threading.Event(), threading.Event()
+    load = module.bundled_library
+
+    def slow() -> Any:
+        begun.set()
+        assert go.wait(10)
+        return load()
+
+    monkeypatch.setattr(module, "bundled_library", slow)
+    storage = MemoryStorage()
+    known = await directory(storage, library=True)
+    asking = asyncio.create_task(known.tariff("gpt-4o", ONE))
+    assert await asyncio.to_thread(begun.wait, 10)
+    await storage.options.set(LIBRARY_OPTION, {"data": published(asked(42)), "origin": "tomorrow"})
+    await known.refresh()
+    go.set()
+    tariff = await asking
+    assert tariff is not None
+    assert tariff.price.input == 42
+
+
 async def test_prices_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many names there are."""
     monkeypatch.setattr(module, "KEPT", 3)

@@ -149,10 +149,29 @@ def test_the_price_in_force_counts() -> None:
     def at(*moment: int) -> Decimal:
         found = dated.find("m", datetime(*moment, tzinfo=UTC))
         assert found is not None
-        assert found.dated
         return found.price.input
 
     assert [at(2026, 10, 31, 12), at(2026, 11, 1, 12), at(2026, 11, 1, 20), at(2026, 11, 2, 0, 15)] == [1, 2, 3, 3]
+
+
+def test_a_dated_price_says_until_when_it_holds_at_least() -> None:
+    """The next date or time of day of any condition; in another zone, too, and past midnight."""
+
+    def until(now: datetime, *constraints: Mapping[str, str]) -> datetime | None:
+        entry = {"prices": {"input_mtok": 1, "output_mtok": 1}}
+        prices = [entry, *({"constraint": constraint, **entry} for constraint in constraints)]
+        found = library(deepseek=[model("m", prices)]).find("m", now)
+        assert found is not None
+        return found.until
+
+    start, night = {"start_date": "2026-12-01"}, {"start_time": "16:30:00Z", "end_time": "00:30:00Z"}
+    assert until(NOW, start) == datetime(2026, 12, 1, tzinfo=UTC)
+    assert until(NOW, start, night) == datetime(2026, 11, 25, 16, 30, tzinfo=UTC)
+    assert until(NOW.replace(hour=17), night) == datetime(2026, 11, 26, 0, 30, tzinfo=UTC)
+    assert until(datetime(2026, 12, 1, tzinfo=UTC), start) is None
+    east = {"start_time": "01:00:00+08:00", "end_time": "02:00:00+08:00"}
+    assert until(NOW, east) == datetime(2026, 11, 25, 17, tzinfo=UTC)
+    assert until(NOW.replace(hour=23), east) == datetime(2026, 11, 26, 17, tzinfo=UTC)
 
 
 def test_a_class_of_service_multiplies() -> None:
@@ -230,7 +249,7 @@ def test_the_maker_counts_before_those_who_host() -> None:
     )
     found = both.find("m", NOW)
     assert found is not None
-    assert (found.vendor, found.model, found.price.input, found.dated) == ("mistral", "m", 2, False)
+    assert (found.vendor, found.model, found.price.input, found.until) == ("mistral", "m", 2, None)
     hosted = both.find("open", NOW)
     assert hosted is not None
     assert hosted.vendor == "groq"
