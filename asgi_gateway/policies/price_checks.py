@@ -8,9 +8,10 @@ from difflib import get_close_matches
 from asgi_gateway.canonical.usage import TOOL_KINDS
 from asgi_gateway.storage.records import Price, PriceTier
 
-__all__ = ["price_mistakes"]
+__all__ = ["LARGEST", "PLACES", "price_mistakes"]
 
 PLACES = 40
+"""Decimal places that a number may have: one of a million places would take a second for each charge."""
 LARGEST = Decimal(10) ** 12
 
 

@@ -31,6 +31,7 @@ from typing import Any
 
 from msgspec import json as msgspec_json
 
+from asgi_gateway.policies.price_checks import LARGEST, PLACES
 from asgi_gateway.policies.ratio_rules import completion_rule, tool_prices
 from asgi_gateway.storage.records import Group, Price
 
@@ -174,4 +175,6 @@ def _number(value: Any, key: str) -> Decimal:
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not number.is_finite() or number < 0:
         raise ValueError(f"{key}: must be 0 or more")
+    if number > LARGEST or number.as_tuple().exponent < -PLACES:  # type: ignore[operator]  # finite
+        raise ValueError(f"{key}: must be at most {LARGEST:f}, with at most {PLACES} decimal places")
     return number

@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
     prompt_amount: int
 
 
-class Rates(NamedTuple):
+class _Rates(NamedTuple):
     """What a token of each kind costs, in the tariff's fractions of a unit."""
 
     input: int
@@ -41,7 +41,7 @@ class Rates(NamedTuple):
     image_output: int
 
 
-class Integers:
+class _Integers:
     """The numbers of a price at a ratio, in units, as integers over one denominator without a common factor."""
 
     __slots__ = ("_common", "_factor", "_shared", "denominator")
@@ -64,12 +64,12 @@ class Integers:
         return top * (self._shared // (bottom * per)) * self._factor // self._common
 
 
-class Extras:
+class _Extras:
     """What few prices have: everything but the plain prices of tokens. Numbers in the tariff's fractions of a unit."""
 
     __slots__ = ("call", "characters", "images", "millisecond", "scale", "service_tiers", "tiers", "tools")
 
-    def __init__(self, price: Price, numbers: "Integers") -> None:
+    def __init__(self, price: Price, numbers: _Integers) -> None:
         self.call = numbers.of(price.call, 1)
         self.millisecond = numbers.of(price.second, 1000)
         self.characters = numbers.of(price.characters, MILLION)
@@ -111,7 +111,7 @@ class Tariff:
     def __init__(self, price: Price, ratio: Decimal) -> None:
         self.price = price
         self.ratio = ratio
-        numbers = Integers(price, ratio)
+        numbers = _Integers(price, ratio)
         self._denominator = numbers.denominator
         self._rates = _rates(price, numbers)
         (
@@ -126,7 +126,7 @@ class Tariff:
             self._audio_output,
             self._image_output,
         ) = self._rates
-        self._extras = Extras(price, numbers) if _has_extras(price) else None
+        self._extras = _Extras(price, numbers) if _has_extras(price) else None
 
     def cost(self, usage: Usage) -> int:
         """The charge for a usage, in units: the formula of `pricing`."""
@@ -188,7 +188,7 @@ class Tariff:
             inward, whole, bottom = inward * factor, whole * factor, bottom * extras.scale
         return Estimate(min(-(-whole // bottom), MAX_CHARGE), min(-(-inward // bottom), MAX_CHARGE))
 
-    def _full_cost(self, usage: Usage, extras: Extras) -> int:
+    def _full_cost(self, usage: Usage, extras: _Extras) -> int:
         usage = unsigned(usage)
         rates = self._rates
         if extras.tiers:
@@ -307,7 +307,7 @@ def _has_extras(price: Price) -> bool:
 def _numbers(price: Price) -> Iterator[tuple[Decimal, int]]:
     """All numbers of a price but its multipliers, each with the count of pieces that it is the price of."""
     for record in (price, *price.tiers):
-        for kind in Rates._fields:
+        for kind in _Rates._fields:
             number = getattr(record, kind)
             if number is not None:
                 yield number, MILLION
@@ -318,7 +318,7 @@ def _numbers(price: Price) -> Iterator[tuple[Decimal, int]]:
     yield from ((number, 1000) for number in price.tools.values())
 
 
-def _rates(price: Price, numbers: Integers, tier: PriceTier | None = None) -> Rates:
+def _rates(price: Price, numbers: _Integers, tier: PriceTier | None = None) -> _Rates:
     """What tokens cost, in a context tier or outside of all.
 
     A number that the tier does not have is the price's; only then the fallbacks apply, to what came of it.
@@ -332,7 +332,7 @@ def _rates(price: Price, numbers: Integers, tier: PriceTier | None = None) -> Ra
         number = next(number for number in map(own, kinds) if number is not None)
         return numbers.of(number, MILLION)
 
-    return Rates(
+    return _Rates(
         input=rate("input"),
         cache_read=rate("cache_read", "input"),
         cache_write=rate("cache_write", "input"),

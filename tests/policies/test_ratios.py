@@ -295,6 +295,8 @@ def test_a_sheet_is_read_as_the_interface_gives_it() -> None:
         ({"cache_ratio": {"a": None}}, "cache_ratio.a: must be a number"),
         ({"GroupRatio": '{"vip": -1}'}, "GroupRatio.vip: must be 0 or more"),
         ({"GroupRatio": '{"vip": NaN}'}, "GroupRatio.vip: must be 0 or more"),
+        ({"ModelRatio": '{"a": 1e13}'}, "ModelRatio.a: must be at most 1000000000000, with at most 40 decimal places"),
+        ({"ModelRatio": '{"a": 1e-41}'}, "ModelRatio.a: must be at most 1000000000000, with at most 40 decimal places"),
         ({"GroupGroupRatio": '{"vip": 1}'}, "GroupGroupRatio.vip: must be an object"),
         ({"GroupGroupRatio": '{"vip": {"a": -2}}'}, "GroupGroupRatio.vip.a: must be 0 or more"),
         ({"data": "x"}, "data: must be an object of options"),
