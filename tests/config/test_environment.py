@@ -1,11 +1,13 @@
 """The environment, under the names that New API uses."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from asgi_gateway.config import Settings
+from asgi_gateway.config import Settings, load_settings
 from asgi_gateway.config.environment import NOT_YET, READ, storage_url
+from asgi_gateway.storage.records import Secret
 
 Load = Callable[..., Settings]
 MistakesOf = Callable[..., list[str]]
@@ -65,6 +67,8 @@ def test_the_database_is_a_file_unless_a_dsn_names_another(load: Load, variables
         ("u:p@tcp([::1])/db", "mysql://u:p@[::1]:3306/db"),
         ("u@/db", "mysql://u@127.0.0.1:3306/db"),
         ("/db", "mysql://127.0.0.1:3306/db"),
+        ("u:p@tcp(h)/db?tls=false", "mysql://u:p@h:3306/db"),
+        ("u:p@tcp(h)/db?tls=skip-verify", "mysql://u:p@h:3306/db?ssl_check_hostname=false"),
         ("u:p@unix(/run/mysqld/mysqld.sock)/db", "mysql://u:p@/db?unix_socket=/run/mysqld/mysqld.sock"),
     ],
 )
@@ -79,6 +83,8 @@ def test_a_dsn_becomes_a_url(dsn: str, url: str) -> None:
         ("SQL_DSN", "nonsense", "must be a URL, or user:pass@tcp(host:3306)/db"),
         ("SQL_DSN", "u:secret@tcp(host:3306/db", "has an address without a closing bracket"),
         ("SQL_DSN", "u:secret@pipe(x)/db", "has an unknown protocol: tcp and unix are known"),
+        ("SQL_DSN", "u:secret@tcp(h)/db?tls=true", "asks for tls: write a URL, mysql://user:pass@host/db?ssl_ca=FILE"),
+        ("LOG_SQL_DSN", "nonsense", "must be a URL, or user:pass@tcp(host:3306)/db"),
         ("PORT", "http", "must be a whole number"),
         ("RELAY_TIMEOUT", "1m", "must be a number of seconds"),
     ],
@@ -90,6 +96,30 @@ def test_a_variable_that_cannot_be_read_is_told_by_name(
     assert mistakes_of("", {variable: value}) == [f"environment: {variable}: {reason}"]
 
 
+def test_the_file_and_the_environment_name_databases_alike(load: Load) -> None:
+    """In the form of Go's driver, too; the environment goes over the file. What waits lies beside SQLite's file."""
+    dsn = "u:p@tcp(h)/db?parseTime=True"
+    storage = load(f"[storage]\nurl = '{dsn}'\nlog_url = '{dsn}'").storage
+    assert (storage.url, storage.log_url) == ("mysql://u:p@h:3306/db", "mysql://u:p@h:3306/db")
+    assert storage.spool_folder == Path("gateway-spool")
+    storage = load(f"[storage]\nlog_url = '{dsn}'\nspool = 'there'", {"LOG_SQL_DSN": "postgres://h/log"}).storage
+    assert storage.log_url == "postgresql://h/log"
+    assert (storage.spool_folder, load("").storage.spool_folder) == (Path("there"), Path("gateway.db-spool"))
+
+
 def test_no_variable_is_both_read_and_without_meaning() -> None:
     """The two tables do not contradict each other."""
     assert not READ.keys() & NOT_YET.keys()
+
+
+def test_redis_and_secrets_come_from_the_environment() -> None:
+    """Under the names that New API uses; the URL of a socket is one, too."""
+    storage = load_settings(
+        None,
+        {"REDIS_CONN_STRING": "unix:///run/redis.sock?db=1", "CRYPTO_SECRET": "a", "CRYPTO_SECRET_PREVIOUS": "b,c"},
+    ).storage
+    assert storage.redis == "unix:///run/redis.sock?db=1"
+    assert (storage.crypto_secret, storage.crypto_secret_previous) == (Secret("a"), Secret("b,c"))
+    assert "unix" not in repr(storage)
+    for url in ("redis://h", "redis://:p@h:6380/15", "rediss://u:p@[::1]:6379", "redis://h/0?x=1"):
+        assert load_settings(None, {"REDIS_CONN_STRING": url}).storage.redis == url

@@ -64,10 +64,41 @@ TOKEN = USER + '[[tokens]]\nname = "t"\nuser = "u"\nkey = "sk-t"\n'
             'server.cors_origins[1]: must be an origin like "https://host", or "*"',
         ),
         ("[timeouts]\nidle = -1", "timeouts.idle: must be at least 0"),
-        ("[storage]\nurl = 'gateway.db'", "storage.url: must be a URL: memory://, or sqlite:///file.db"),
+        *(
+            (
+                f"[storage]\nurl = '{url}'",
+                "storage.url: must be a URL: memory://, sqlite:///file.db, postgresql://… or mysql://…",
+            )
+            for url in ("gateway.db", "local", "oracle://h/db", "u:p@udp(h)/db")
+        ),
+        *(
+            (
+                f"[storage]\nlog_url = '{url}'",
+                "storage.log_url: must be a URL: sqlite:///file.db, postgresql://… or mysql://…",
+            )
+            for url in ("memory://", "clickhouse://h/db")
+        ),
+        ("[storage]\nspool_mb = 0", "storage.spool_mb: must be at least 1"),
+        *(
+            (
+                f"[storage]\nredis = '{url}'",
+                "storage.redis: must be redis://host:6379/0, rediss://host:6379/0 or unix:///path?db=0",
+            )
+            for url in (
+                "canary",
+                "http://canary",
+                "redis:///0",
+                "redis://canary:port",
+                "redis://canary/zero",
+                "rediss://canary:0",
+                "unix://",
+                "redis://[canary",
+            )
+        ),
+        ("[storage]\ncrypto_secret = ''", "storage.crypto_secret: must not be empty"),
         (
-            "[storage]\nredis = 'redis://127.0.0.1'",
-            "storage.redis: limits shared through Redis do not exist yet; leave it empty",
+            "[storage]\ncrypto_secret_previous = 'canary'",
+            "storage.crypto_secret: is missing: previous secrets are only for reading",
         ),
         ("[storage]\nsync = 0", "storage.sync: must be above 0"),
         ("[retry]\nattempts = 0", "retry.attempts: must be at least 1"),

@@ -81,7 +81,7 @@ class Database:
         self._look_ups = _Pool(self.address, session, size, "gateway-storage", max(LIMIT, self.wait) + 1.0)
         session = Session(limit=REPORT_LIMIT, wait=self.wait, report=True)
         self._reports = _Pool(self.address, session, REPORTS, "gateway-reports", REPORT_LIMIT + 1.0)
-        logger.debug("%r", self)
+        logger.info("%r", self)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction. Each of its statements sees one state; where several must agree: `report`."""

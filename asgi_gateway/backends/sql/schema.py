@@ -22,9 +22,9 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     String,
+    Table,
     Text,
 )
-from sqlalchemy import Table as _Table
 from sqlalchemy.dialects.mysql import MEDIUMBLOB, MEDIUMTEXT
 
 __all__ = [
@@ -58,9 +58,9 @@ Counted = BigInteger().with_variant(Integer(), "sqlite")
 """A number that the database gives: SQLite does so only for what it calls an integer."""
 
 
-def Table(name: str, *parts: Any, **options: Any) -> _Table:  # noqa: N802 - it stands for SQLAlchemy's class
+def _table(name: str, *parts: Any, **options: Any) -> Table:
     """A table of ours. Texts differ where a byte of them does, in every database."""
-    return _Table(
+    return Table(
         name,
         metadata,
         *parts,
@@ -90,7 +90,7 @@ def _truth(name: str) -> "Column[bool]":
     return Column(name, Boolean, nullable=False)
 
 
-users = Table(
+users = _table(
     "gateway_users",
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("name", String(191), nullable=False, unique=True),
@@ -104,7 +104,7 @@ users = Table(
     sqlite_autoincrement=True,  # the ledger knows accounts by these ids: none is given twice
 )
 
-tokens = Table(
+tokens = _table(
     "gateway_tokens",
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("name", String(191), nullable=False, unique=True),
@@ -124,7 +124,7 @@ tokens = Table(
     sqlite_autoincrement=True,
 )
 
-channels = Table(
+channels = _table(
     "gateway_channels",
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("name", String(191), nullable=False, unique=True),
@@ -136,13 +136,13 @@ channels = Table(
     sqlite_autoincrement=True,
 )
 
-options = Table("gateway_options", _text("name", 191, primary_key=True), Column("value", LongText, nullable=False))
+options = _table("gateway_options", _text("name", 191, primary_key=True), Column("value", LongText, nullable=False))
 
-prices = Table("gateway_prices", _text("version", 64, primary_key=True), Column("content", LongText, nullable=False))
+prices = _table("gateway_prices", _text("version", 64, primary_key=True), Column("content", LongText, nullable=False))
 
-revision = Table("gateway_revision", Column("id", Integer, primary_key=True, autoincrement=False), _number("number"))
+revision = _table("gateway_revision", Column("id", Integer, primary_key=True, autoincrement=False), _number("number"))
 
-accounts = Table(
+accounts = _table(
     "gateway_accounts",
     _text("account", 191, primary_key=True),
     _number("granted"),
@@ -153,7 +153,7 @@ accounts = Table(
     sqlite_with_rowid=False,
 )
 
-reservations = Table(
+reservations = _table(
     "gateway_reservations",
     _text("ledger_key", 64, primary_key=True),
     _text("lease", 40),
@@ -164,7 +164,7 @@ reservations = Table(
     sqlite_with_rowid=False,
 )
 
-charges = Table(
+charges = _table(
     "gateway_charges",
     Column("number", Counted, primary_key=True, autoincrement=True),
     Column("ledger_key", String(64), nullable=False, unique=True),
@@ -213,7 +213,7 @@ charges = Table(
 charge_columns = [column for column in charges.columns if column is not charges.c.number]
 """A charge's row: everything but its number, which the database gives."""
 
-leases = Table(
+leases = _table(
     "gateway_leases",
     _text("id", 40, primary_key=True),
     _text("host"),
@@ -224,7 +224,7 @@ leases = Table(
     _seconds("renewed"),
 )
 
-windows = Table(
+windows = _table(
     "gateway_windows",
     _text("window_key", primary_key=True),
     Column("bucket", BigInteger, primary_key=True, autoincrement=False),
@@ -233,7 +233,7 @@ windows = Table(
     sqlite_with_rowid=False,
 )
 
-slots = Table(
+slots = _table(
     "gateway_slots",
     _text("slot_key", primary_key=True),
     _text("holder", 64, primary_key=True),
@@ -242,7 +242,7 @@ slots = Table(
     sqlite_with_rowid=False,
 )
 
-cache = Table(
+cache = _table(
     "gateway_cache",
     _text("cache_key", 191, primary_key=True),
     Column("value", LongBinary, nullable=False),
@@ -250,7 +250,7 @@ cache = Table(
     Index("gateway_cache_expires", "expires"),
 )
 
-hours = Table(
+hours = _table(
     "gateway_hours",
     Column("span", Integer, primary_key=True, autoincrement=False),  # in seconds: of an hour or of a day, in UTC
     _text("kind", 16, primary_key=True),
@@ -265,7 +265,7 @@ hours = Table(
     sqlite_with_rowid=False,
 )
 
-log_state = Table(
+log_state = _table(
     "gateway_log_state",
     Column("id", Integer, primary_key=True, autoincrement=False),
     _text("owner", 32),  # names the gateway's database, in its log database too
@@ -276,7 +276,7 @@ log_state = Table(
     _number("turn"),  # changes whenever the sums do, and whenever a charge is corrected
 )
 
-outbox = Table(
+outbox = _table(
     "gateway_outbox",
     Column("number", Counted, primary_key=True, autoincrement=True),
     _text("ledger_key", 64),
