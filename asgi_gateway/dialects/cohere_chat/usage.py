@@ -37,8 +37,6 @@ def usage_of(reported: Any) -> Usage | None:
         cached = 0
     elif cached > total_in:
         cached, inconsistent = total_in, True
-    # Images count among all tokens of the input, of which some are not billed; thoughts among those of the output.
-    inconsistent = inconsistent or image > (counted_in or total_in) or reasoning > (counted_out or total_out)
     image = min(image, total_in - cached)
     reasoning = min(reasoning, total_out)
     return Usage(

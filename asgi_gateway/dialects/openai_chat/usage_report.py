@@ -6,7 +6,7 @@ from asgi_gateway.canonical import Losses, Usage
 
 __all__ = ["service_tier", "usage_out"]
 
-_TIERS = {name: name for name in ("auto", "default", "flex", "scale", "priority")} | {"standard": "default"}
+_TIERS = {name: name for name in ("auto", "default", "flex", "scale", "priority", "fast")} | {"standard": "default"}
 """OpenAI's tiers by their names; the usual one of others is its default."""
 
 

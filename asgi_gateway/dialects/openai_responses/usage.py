@@ -83,10 +83,10 @@ def write_usage(usage: Usage) -> dict[str, Any]:
 
 
 def write_tool_usage(usage: Usage) -> dict[str, Any] | None:
-    """The `tool_usage` of a response: searches of the web, the only tool that it counts. None where there were none."""
-    searches = dict(usage.tools).get("web_search", 0)
-    if not searches:
+    """The `tool_usage` of a response: searches of the web, which alone it counts. None where no tool was used."""
+    if not usage.tools:
         return None
+    searches = dict(usage.tools).get("web_search", 0)
     details = {"image_tokens": 0, "text_tokens": 0}
     return {
         "image_gen": {
