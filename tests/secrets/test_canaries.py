@@ -230,3 +230,10 @@ async def test_callers_keys_are_not_stored(told: Told) -> None:
     for key in (CALLER, STRANGER):
         assert key.encode() not in told.database
         assert key.removeprefix("sk-").encode() not in told.database
+
+
+async def test_channels_secrets_are_stored_encrypted(told: Told) -> None:
+    """Database, log and whatever lies beside them hold none of their bytes."""
+    pytest.importorskip("cryptography")
+    assert b"gateway_channels" in told.database
+    assert {name for name, canary in canaries.AT_REST.items() if canary.encode() in told.database} == set()

@@ -6,12 +6,24 @@ None has the form of a known vendor's key: what hides them must know them.
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from urllib.parse import quote
 
 from support.broken_upstream import DONE, EVENTS, LONG_ANSWER, chunked, head, refusal, sized, stream_of, wire
 from support.scripted_upstream import Script, UpstreamEnd
 
-__all__ = ["ADDRESSES", "ANYWHERE", "CHANNEL", "ENVIRONMENT", "MODELS", "SCRIPTS", "Canary", "found_in", "settings"]
+__all__ = [
+    "ADDRESSES",
+    "ANYWHERE",
+    "AT_REST",
+    "CHANNEL",
+    "ENVIRONMENT",
+    "MODELS",
+    "SCRIPTS",
+    "Canary",
+    "found_in",
+    "settings",
+]
 
 Canary = Mapping[str, str]
 
@@ -53,7 +65,21 @@ ANYWHERE: Canary = {
 ADDRESSES: Canary = {"the upstream's host": HOST, "the path of its base URL": PATH}
 """What only the operator may see."""
 
-ENVIRONMENT = {"CANARY_KEY": SECOND, "SESSION_SECRET": SESSION, "CRYPTO_SECRET": CRYPTO}
+ENVIRONMENT = {"CANARY_KEY": SECOND, "SESSION_SECRET": SESSION}
+if find_spec("cryptography") is not None:  # it is an extra's
+    ENVIRONMENT["CRYPTO_SECRET"] = CRYPTO
+
+AT_REST: Canary = {
+    "a channel's key": CHANNEL,
+    "a channel's key from the environment": SECOND,
+    "a channel's overriding header": HEADER,
+    "the path of a base URL": PATH,
+    "the upstream's host": HOST,
+    "a proxy's user": USER,
+    "a proxy's password": quote(PASSWORD, safe=""),
+    "the deployer's secret": CRYPTO,
+}
+"""What the database's files may not hold when there is a secret."""
 
 
 def found_in(text: str, *canaries: Canary) -> list[str]:
