@@ -6,11 +6,11 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from asgi_gateway.backends.accounts import AccountState, check_amount, check_settlement, close, set_aside
+from asgi_gateway.backends.accounts import AccountState, check_amount, check_settlement, close, correct, set_aside
 from asgi_gateway.backends.failures import fail
 from asgi_gateway.backends.memory.usage_log import MemoryUsageLog
 from asgi_gateway.storage.protocols import NO_BUDGETS
-from asgi_gateway.storage.records import Account, Balance, Charge, Reservation, Settlement
+from asgi_gateway.storage.records import Account, Balance, Charge, Outcome, Reservation, Settlement
 
 __all__ = ["MemoryLedger"]
 
@@ -65,7 +65,7 @@ class MemoryLedger:
             self._log.add(charge)
             future.set_result(charge)
         elif (known := self._log.settled(reservation.key)) is not None:
-            future.set_result(known)
+            future.set_result(self._settle_again(known, settlement))
         else:
             fail(future, KeyError(reservation.key), f"settlement of {reservation.key}")
         return future
@@ -91,7 +91,7 @@ class MemoryLedger:
     async def balance(self, account: Account) -> Balance:
         """See `Ledger.balance`."""
         state = self._accounts.get(account)
-        return (state or AccountState(account.kind)).balance(account)
+        return (state or AccountState(account.kind, period=account.period)).balance(account)
 
     async def open_reservations(self) -> int:
         """See `Ledger.open_reservations`."""
@@ -107,10 +107,19 @@ class MemoryLedger:
     async def drain(self) -> None:
         """Nothing is queued."""
 
+    def _settle_again(self, known: Charge, settlement: Settlement) -> Charge:
+        """The stored charge; or, in place of one that is lost, what this settlement says."""
+        if known.settlement.outcome is not Outcome.LOST or settlement.outcome is Outcome.LOST:
+            return known
+        charged = correct(self._states(known.reservation.accounts), known.charged, settlement.charge)
+        charge = replace(known, settlement=settlement, charged=charged, shortfall=settlement.charge - charged)
+        self._log.replace(charge)
+        return charge
+
     def _state(self, account: Account) -> AccountState:
         state = self._accounts.get(account)
         if state is None:
-            state = self._accounts[account] = AccountState(account.kind)
+            state = self._accounts[account] = AccountState(account.kind, period=account.period)
         return state
 
     def _states(self, accounts: Sequence[Account]) -> list[AccountState]:

@@ -54,7 +54,7 @@ _Open = tuple[int, Sequence[str], Sequence[AccountState]]
 class Books:
     """The ledger as one connection knows it, from transaction to transaction. `lease` is this process's."""
 
-    def __init__(self, db: WriterConnection, lease: str, corrected: Corrected | None = None) -> None:
+    def __init__(self, db: WriterConnection, lease: str, corrected: Corrected) -> None:
         self._db = db
         self._lease = lease
         self._corrected = corrected
@@ -67,6 +67,7 @@ class Books:
         self._extended: dict[str, int] = {}
         self._closed: list[str] = []
         self._charges: list[tuple[object, ...]] = []
+        self._replaced: list[tuple[int, Charge, Charge]] = []
         # What outlives a transaction, unless others wrote.
         self._version = -1
         self._states: dict[str, AccountState] = {}
@@ -105,6 +106,7 @@ class Books:
         self._greatest = None
         self._closed = []
         self._charges = []
+        self._replaced = []
         for kept in (self._settled, self._numbers, self._touched, self._added, self._extended, self._changes):
             kept.clear()
         for outlived in (self._states, self._stored, self._open):
@@ -239,6 +241,10 @@ class Books:
             if self._greatest is not None:
                 self._greatest = max(self._greatest, *self._settled)
         self._write_accounts()
+        if self._replaced:
+            for number, before, after in self._replaced:
+                self._corrected(self._db, number, before, after)
+            self._replaced = []
 
     def _write_accounts(self) -> None:
         updated: list[tuple[object, ...]] = []
@@ -330,8 +336,7 @@ class Books:
         corrected = replace(charge, settlement=settlement, charged=charged, shortfall=settlement.charge - charged)
         number = self._numbers[key]
         self._db.update(NUMBERED_CHARGES, [(*charge_row(corrected, " ".join(names)), number)])
-        if self._corrected is not None:
-            self._corrected(self._db, number, charge, corrected)
+        self._replaced.append((number, charge, corrected))
         self._settled[key] = corrected
         return corrected
 

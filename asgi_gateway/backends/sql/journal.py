@@ -43,7 +43,7 @@ class Journal:
         lease: Lease,
         *,
         wall: Callable[[], float] | None = None,
-        corrected: Corrected | None = None,
+        corrected: Corrected,
     ) -> None:
         self._writer = writer
         self._lease = lease
