@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import ROUND_DOWN, Context, Decimal
-from importlib.metadata import version as version_of
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import compress, decompress
@@ -189,9 +188,11 @@ class PriceLibrary:
 
 def bundled_library() -> PriceLibrary:
     """The data that came with the installed library. Takes a quarter of a second: not for an event loop."""
+    from importlib.metadata import version
+
     from genai_prices.data import providers
 
-    return PriceLibrary(providers, f"genai-prices {version_of('genai-prices')}")
+    return PriceLibrary(providers, f"genai-prices {version('genai-prices')}")
 
 
 def published_at() -> str:

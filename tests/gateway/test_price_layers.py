@@ -20,6 +20,7 @@ from asgi_gateway.policies.pricing import PriceTable
 from asgi_gateway.price_book import (
     LIBRARY_OPTION,
     PRICE_OPTION,
+    RATIOS_OPTION,
     PriceBook,
     PricedModel,
     price_in,
@@ -196,6 +197,26 @@ async def test_what_stands_at_run_time_and_is_no_price_makes_its_model_unpriced(
         known = await directory(await stored(**{"gpt-4o": {"input": "-1", "output": "1"}}), library=True)
     assert await known.tariff("gpt-4o", ONE) is None
     assert "'price/gpt-4o'" in caplog.text
+
+
+async def test_a_sheet_lies_between_the_library_and_run_time(caplog: pytest.LogCaptureFixture) -> None:
+    """Its patterns, too; one that cannot be read any more is passed over, and the log says so."""
+    storage = await stored(**{"gpt-4o": price_record(price(9))})
+    await storage.options.set(RATIOS_OPTION, {"ModelRatio": '{"gpt-4o": 1, "gpt-4*": 2, "other-*": 3}'})
+    known = await directory(storage, library=True)
+    found = {name: await known.prices.find(name) for name in ("gpt-4o", "gpt-4.1", "other-1", "o3")}
+    assert {name: entry and (entry.source, entry.price.input) for name, entry in found.items()} == {
+        "gpt-4o": ("runtime", 9),
+        "gpt-4.1": ("imported", 4),
+        "other-1": ("imported", 6),
+        "o3": ("library", 2),
+    }
+    assert caplog.text == ""
+
+    await storage.options.set(RATIOS_OPTION, {"ModelRatio": "nonsense"})
+    await known.refresh()
+    assert await known.tariff("other-1", ONE) is None
+    assert "holds no sheet of ratios" in caplog.text
 
 
 async def test_an_operator_may_say_that_a_model_is_free() -> None:
