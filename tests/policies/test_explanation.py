@@ -1,15 +1,18 @@
 """Why a charge is what it is, told from what was stored of it."""
 
+import ast
 import json
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from asgi_gateway.policies import reckoning
 from asgi_gateway.policies.billing import BILLING, BILLING_REASONS, Billing
 from asgi_gateway.policies.explanation import FREE_VERSION, explain
 from asgi_gateway.policies.price_table import price_version
@@ -284,3 +287,15 @@ def test_what_was_charged_at_most_is_explained() -> None:
 def test_digits_are_all_of_them(number: Fraction, text: str) -> None:
     """And no exponent."""
     assert digits_of(number) == text
+
+
+def test_the_second_opinion_knows_nothing_of_the_first() -> None:
+    """The lines of an explanation are computed without any module that charges."""
+    imported = {
+        node.module
+        for node in ast.walk(ast.parse(Path(reckoning.__file__).read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert {module for module in imported if module and module.startswith("asgi_gateway")} == {
+        "asgi_gateway.storage.records"
+    }
