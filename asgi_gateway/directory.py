@@ -7,12 +7,12 @@ so that a change made anywhere is seen here soon, and no request pays for it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from math import inf
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 from cachetools import LRUCache
 
+from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.policies.pricing import PriceTable, Tariff
 from asgi_gateway.policies.selection import ChannelTable
 from asgi_gateway.price_book import PriceBook, TariffHolder
@@ -20,6 +20,18 @@ from asgi_gateway.storage.protocols import Storage
 from asgi_gateway.storage.records import Channel, Group, Token, User
 
 __all__ = ["Catalogue", "CatalogueHolder", "Directory", "PricedCatalogueHolder", "TokenDirectory", "resolved_aliases"]
+
+Key = TypeVar("Key")
+Found = TypeVar("Found")
+
+Kept: TypeAlias = tuple[float, float, Found]
+"""Until when it needs no other look-up, when it was looked up, and what was found."""
+
+OUTAGE_AGE = 3600.0
+"""Seconds after its look-up that a record is known at the longest, while the storage is away."""
+
+OUTAGE_PAUSE = 5.0
+"""Seconds until an absent storage is asked again for a record that is known."""
 
 DEFAULT_GROUP = Group(name="default")
 
@@ -70,44 +82,65 @@ class TokenDirectory:
 
     `max_age` in seconds; at most `size` of each are kept.
     Unknown digests are not kept: a flood of them displaces nobody.
+    While the storage is away, what is known goes on to be, up to an hour: a valid key is not refused for an outage.
     """
 
     def __init__(self, storage: Storage, *, size: int = 10_000, max_age: float = 60.0) -> None:
         self.storage = storage
         self.max_age = max_age
-        # Each with the moment of its look-up: to ask for the time once is cheaper than a cache that keeps times itself.
-        self._tokens: LRUCache[bytes, tuple[float, tuple[Token, User]]] = LRUCache(size)
-        self._users: LRUCache[str, tuple[float, User]] = LRUCache(size)
+        # Each with its times: to ask for the time once is cheaper than a cache that keeps times itself.
+        self._tokens: LRUCache[bytes, Kept[tuple[Token, User]]] = LRUCache(size)
+        self._users: LRUCache[str, Kept[User]] = LRUCache(size)
         self._generation = 0
 
     async def token(self, digest: bytes) -> tuple[Token, User] | None:
         """Token and owner, whatever their state; None when there is no such token."""
         now = monotonic()
+        kept = None
         try:
-            since, kept = self._tokens[digest]
+            kept = self._tokens[digest]
         except KeyError:
             pass
         else:
-            if now - since < self.max_age:
-                return kept
+            if now < kept[0]:
+                return kept[2]
         generation = self._generation
-        found = await self.storage.tokens.find(digest)
+        try:
+            found = await self.storage.tokens.find(digest)
+        except ServiceUnavailable:
+            if kept is None or generation != self._generation or not self._keep(self._tokens, digest, kept):
+                raise
+            return kept[2]
         if found is None:
             self._tokens.pop(digest, None)
         elif generation == self._generation:  # what was read before a change is not kept
-            self._tokens[digest] = (now, found)
+            self._tokens[digest] = (now + self.max_age, now, found)
         return found
 
     async def user(self, name: str, group: str | None = None, quota: int = 0) -> User:
         """The user of this name, created when nobody has seen it yet: with `group` and `quota` units granted."""
         now = monotonic()
-        since, user = self._users.get(name, (-inf, None))
-        if user is None or now - since >= self.max_age:
-            generation = self._generation
+        kept = self._users.get(name)
+        if kept is not None and now < kept[0]:
+            return kept[2]
+        generation = self._generation
+        try:
             user = await self.storage.users.find(name) or await self._create(name, group, quota)
-            if generation == self._generation:
-                self._users[name] = (now, user)
+        except ServiceUnavailable:
+            if kept is None or generation != self._generation or not self._keep(self._users, name, kept):
+                raise
+            return kept[2]
+        if generation == self._generation:
+            self._users[name] = (now + self.max_age, now, user)
         return user
+
+    def _keep(self, cache: "LRUCache[Key, Kept[Found]]", key: Key, kept: Kept[Found]) -> bool:
+        """Let an entry be known a while longer, since the storage is away; False when it is too old."""
+        now = monotonic()
+        if now - kept[1] >= OUTAGE_AGE:
+            return False
+        cache[key] = (now + OUTAGE_PAUSE, *kept[1:])
+        return True
 
     def forget(self) -> None:
         """Look everything up anew."""
@@ -138,10 +171,10 @@ class Directory:
         version = await self.storage.version()
         if version == self._version:
             return False
+        self.tokens.forget()  # first: a channel that cannot be read must not keep a disabled token alive
         channels: Sequence[Channel] = await self.storage.channels.list()
         self.prices.take(await self.storage.options.all())
         self.catalogue = replace(self.catalogue, channels=ChannelTable(channels))
-        self.tokens.forget()
         self._version = version
         return True
 

@@ -98,6 +98,7 @@ async def test_no_password_is_told(caplog: pytest.LogCaptureFixture) -> None:
         "ValueError: bad ***, bad ***"
     )
     assert client.reason_of(TimeoutError()) == "TimeoutError"
+    assert RedisClient("redis://h?password=canary", deadline=1.0).reason_of(ValueError("canary")) == "ValueError: ***"
     assert "canary" not in caplog.text + repr(client)
 
 

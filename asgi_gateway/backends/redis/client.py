@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from asgi_gateway.backends.redis.breaker import Breaker
 
@@ -100,5 +100,6 @@ class RedisClient:
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
     def _passwords(self) -> set[str]:
-        given = urlsplit(self._url).password
-        return {given, unquote(given)} if given else set()
+        parts = urlsplit(self._url)
+        given = [parts.password or "", *parse_qs(parts.query).get("password", ())]
+        return {text for each in given if each for text in (each, unquote(each))}

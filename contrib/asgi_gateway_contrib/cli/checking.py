@@ -38,7 +38,7 @@ async def _check(as_json: bool, config: Config) -> None:
     stored, state = await _stored(settings, config)
     sealed = settings.storage.crypto_secret is not None
     secrets = "encrypted at rest" if sealed else "stored in clear: set CRYPTO_SECRET to encrypt them"
-    redis = shown(settings.storage.redis)
+    redis = shown(settings.storage.redis).partition("?")[0]  # what follows may hold a password
     declared = {channel.name: channel for channel in settings.channels}
     channels = [*declared.values(), *(c for c in stored if c.name not in declared and c.origin != "file")]
     rows: list[dict[str, object]] = [
