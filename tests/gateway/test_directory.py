@@ -10,6 +10,7 @@ import pytest
 
 from asgi_gateway import directory as module
 from asgi_gateway.directory import Catalogue, Directory, TokenDirectory, resolved_aliases
+from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.keys import digest_of
 from asgi_gateway.storage.records import Group
 from support.asgi import settled
@@ -79,6 +80,67 @@ async def test_a_token_gets_old(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await tokens.token(DIGEST) is not None
     now = 61.0
     assert await tokens.token(DIGEST) is None
+
+
+class Away:
+    """A store that can be reached or not."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.away = False
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        found: Callable[..., Awaitable[Any]] = getattr(self._store, name)
+
+        async def asked(*arguments: Any) -> Any:
+            self.calls += 1
+            if self.away:
+                raise ServiceUnavailable("The gateway's database cannot be reached.")
+            return await found(*arguments)
+
+        return asked
+
+
+@pytest.mark.parametrize("what", ["token", "user"])
+async def test_what_is_known_stays_known_while_the_storage_is_away(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past its age, up to an hour, and without asking each time; nothing unknown is called so for an outage."""
+    now = 0.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    world = await make_world()
+    store = Away(world.storage.tokens if what == "token" else world.storage.users)
+    if what == "token":
+        world.storage.tokens = store
+    else:
+        world.storage.users = store
+    tokens = TokenDirectory(world.storage, max_age=60)
+
+    async def known(name: str = KEY) -> bool:
+        if what == "user":
+            return (await tokens.user("alice" if name == KEY else name)).name == "alice"
+        return await tokens.token(digest_of(name)) is not None
+
+    assert await known()
+    store.away = True
+    with pytest.raises(ServiceUnavailable):
+        await known("other")
+    asked = store.calls
+    for later in (61.0, 62.0, 65.9):
+        now = later
+        assert await known()
+    assert store.calls == asked + 1
+    for later in (70.0, 3000.0, 3599.0):
+        now = later
+        assert await known()
+    now = 3605.0
+    with pytest.raises(ServiceUnavailable):
+        await known()
+    store.away = False
+    assert await known()
+    store.away = True
+    tokens.forget()
+    with pytest.raises(ServiceUnavailable):
+        await known()
 
 
 @pytest.mark.parametrize("what", ["token", "user"])
