@@ -6,7 +6,7 @@ import tempfile
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +17,7 @@ from asgi_gateway.backends import MemoryStorage, SqlStorage
 from asgi_gateway.backends.sql import log_copies, log_pages, usage_log
 from asgi_gateway.storage.protocols import ChargeFilter, HourSum, Storage, SumKey, UsageSum
 from asgi_gateway.storage.records import Account, Charge, Outcome, Usage
+from support.emptied import empty
 from support.ledger_records import Clock, reservation, settlement
 
 HOUSE = Account("user", 9)
@@ -254,9 +255,19 @@ class CopyMachine(SqliteMachine):
         return list(self.charges.values())
 
 
-@pytest.mark.parametrize("machine", [MemoryMachine, SqliteMachine, CopyMachine])
-def test_the_log_is_a_plain_scan_at_every_moment(machine: type[LogMachine], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sums, hours and pages; by any name, from any time; in steps so small that each of their ends is met."""
+class ServerMachine(LogMachine):
+    """On a server, which the test names."""
+
+    url: ClassVar[str]
+
+    def make(self) -> Storage:
+        empty(self.url)
+        return SqlStorage(self.url, migrate=True, wall=self.clock, clock=self.clock)
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So small that each of their ends is met."""
     for place, name, value in (
         (usage_log, "ROLLED_UP", 2),
         (log_copies, "COPIED", 2),
@@ -266,8 +277,30 @@ def test_the_log_is_a_plain_scan_at_every_moment(machine: type[LogMachine], monk
         (log_pages, "LISTED", 2),
     ):
         monkeypatch.setattr(place, name, value)
+
+
+def check(machine: type[LogMachine], examples: int) -> None:
+    """Run some sequences of rules."""
     case = machine.TestCase
     case.settings = settings(
-        max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
     )
     case("runTest").runTest()
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("machine", [MemoryMachine, SqliteMachine, CopyMachine])
+def test_the_log_is_a_plain_scan_at_every_moment(machine: type[LogMachine]) -> None:
+    """Sums, hours and pages; by any name, from any time."""
+    check(machine, 15)
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_the_log_of_a_server_is_a_plain_scan_at_every_moment(kind: str, request: pytest.FixtureRequest) -> None:
+    """Though only what is some seconds old is summed up there."""
+
+    class OfThisServer(ServerMachine):
+        url = request.getfixturevalue(kind)
+
+    check(OfThisServer, 4)

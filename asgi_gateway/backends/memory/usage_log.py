@@ -78,6 +78,8 @@ class MemoryUsageLog:
         self, filter: ChargeFilter | None = None, *, cursor: str | None = None, limit: int = 100
     ) -> ChargePage:
         """See `UsageLog.page`."""
+        if limit < 1:
+            raise ValueError("a page has at least one charge")
         wanted_filter = filter or ALL
         end = self._first + len(self._charges)
         above = end if cursor is None else min(number_in(cursor), end)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from asgi_gateway.backends.sql.numbers import charge_number, settled_before
 from asgi_gateway.backends.sql.rollups import kind_of
@@ -23,8 +23,6 @@ __all__ = ["Parcel", "begin_state", "copied", "deliver", "forget", "owner_of", "
 
 COPIED = 500
 """Charges that are copied in one transaction."""
-
-COPIED_COLUMNS = tuple(column.name for column in charges.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +101,14 @@ def deliver(connection: Connection, parcel: Parcel) -> None:
     state = log_state.c
     connection.execute(update(log_state).values(turn=state.turn + 1))  # one process after the other
     rows = [row._asdict() for row in (*parcel.rows, *parcel.corrected)]
-    is_lost = charges.c.outcome == Outcome.LOST.value
-    columns = [name for name in COPIED_COLUMNS if name not in ("number", "outcome")]
-    columns.append("outcome")  # MySQL changes one column after the other, and the others ask for this one
-    changes = dict.fromkeys(columns, lambda old, new: case((is_lost, new), else_=old))
-    connection.execute(upsert(kind_of(connection), charges, columns, changes), rows)
+    unchanged = {"ledger_key": lambda present, new: present}
+    connection.execute(upsert(kind_of(connection), charges, unchanged, unchanged), rows)
+    final = [row._asdict() for row in parcel.corrected if row.outcome != Outcome.LOST.value]
+    if final:
+        values = {column.name: bindparam(column.name) for column in charges.columns if column is not charge_number}
+        is_lost = (charge_number == bindparam("of_number")) & (charges.c.outcome == Outcome.LOST.value)
+        rows = [{"of_number": row.pop("number"), **row} for row in final]
+        connection.execute(update(charges).where(is_lost).values(values), rows)
     connection.execute(update(log_state).where(state.copied < parcel.last).values(copied=parcel.last))
 
 

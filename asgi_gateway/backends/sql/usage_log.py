@@ -4,6 +4,7 @@ With a log database of its own, charges are copied there, and may then be remove
 ones there. Sums stay here, so that they need no other database.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -170,6 +171,8 @@ class SqlUsageLog:
                 await prepare(copies, allowed=copies.kind == "sqlite" or await status(copies) is None)
             except ValueError as reason:
                 raise ServiceUnavailable(f"The log database: {reason}.") from reason
+            except (OSError, sqlite3.Error) as reason:
+                raise ServiceUnavailable("The log database cannot be opened.") from reason
             await copies.write(partial(prepare_copies, owner=self._owner))
             self._prepared = True
         return copies
