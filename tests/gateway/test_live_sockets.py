@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asgi_gateway.errors import UpstreamError
-from asgi_gateway.middleware import routing
+from asgi_gateway.middleware import QuotaMiddleware, growth, routing
 from asgi_gateway.providers import PROVIDERS
 from asgi_gateway.providers.contract import Endpoint, Origin
 from asgi_gateway.storage.records import Outcome
@@ -169,3 +169,30 @@ async def test_without_a_transport_for_sockets_none_is_offered() -> None:
     assert (await ask(at.gateway, socket_scope(key=KEY))).status == 501
     (charge,) = await at.charges()
     assert charge.charged == 0
+
+
+async def test_a_socket_that_outgrows_its_reservation_is_closed_where_the_quota_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """1008, the upstream's closed; its frames are charged as output, four bytes a token, never more than there is."""
+    monkeypatch.setattr(growth, "LEAST_STEP", 400)
+    upstream = ScriptedSocket(*["x" * 400] * 9, close_code=None)
+    at, _ = line(upstream, quota=900, layers={QuotaMiddleware: {"default_output": 200}})
+    async with call(at) as caller:
+        await caller.over()
+    assert caller.messages[-1]["code"] == 1008
+    assert "quota" in caller.messages[-1]["reason"]
+    assert upstream.closes
+    assert await settled_once(at) == (Outcome.EXHAUSTED, 1, "first")
+    (charge,) = await at.charges()
+    assert 400 < charge.charged <= 900
+    assert charge.settlement.usage.estimated
+
+
+async def test_a_sockets_frames_are_counted() -> None:
+    """Text and bytes to the caller; what the caller said is the prompt's affair."""
+    at, _ = line(ScriptedSocket("x" * 40, b"y" * 41, close_code=1000))
+    async with call(at) as caller:
+        await caller.over()
+    (charge,) = await at.charges()
+    assert (charge.settlement.usage.output, charge.charged) == (21, 42)
