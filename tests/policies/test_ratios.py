@@ -1,7 +1,7 @@
 """New API's price sheet, read, written, and turned into prices and back."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
@@ -10,45 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_gateway.policies.price_table import PriceTable, price_version
+from asgi_gateway.policies.price_table import PriceTable
 from asgi_gateway.policies.pricing import MAX_CHARGE, cost
 from asgi_gateway.policies.ratio_export import sheet_of
 from asgi_gateway.policies.ratio_rules import completion_rule, tool_prices
 from asgi_gateway.policies.ratios import RatioSheet, decimal_of
-from asgi_gateway.storage.records import Group, Price, PriceTier, Usage
-from support.prices import PRICES, USAGES
+from asgi_gateway.storage.records import Group, Price, Usage
+from support.prices import USAGES
+from support.ratio_sheets import NUMBERS, SHEETS
 
 D = Decimal
 ONE = Decimal(1)
-
-NUMBERS = st.builds(
-    lambda digits, places: Decimal(digits).scaleb(-places), st.integers(0, 10**6), st.sampled_from((0, 1, 3, 7))
-)
-NAMES = st.sampled_from(
-    (
-        "gpt-4o",
-        "gpt-4",
-        "gpt-5",
-        "gpt-5.5-pro",
-        "o3-mini",
-        "claude-sonnet-4-5",
-        "anthropic/claude-3-opus",
-        "gemini-2.5-flash",
-        "deepseek-chat",
-        "gpt-4-gizmo-*",
-        "dall-e-3",
-        'a "quoted" name',
-        "模型",
-    )
-)
-GROUPS = st.sampled_from(("default", "vip", "svip"))
-MAPS = st.dictionaries(NAMES, NUMBERS)
-SHEETS = st.builds(
-    RatioSheet,
-    **{part.name: MAPS for part in fields(RatioSheet) if not part.name.startswith("group_")},
-    group_ratio=st.dictionaries(GROUPS, NUMBERS),
-    group_group_ratio=st.dictionaries(GROUPS, st.dictionaries(GROUPS, NUMBERS)),
-)
 
 COMPLETIONS = {
     "gpt-4-all": (2, False),
@@ -320,114 +292,6 @@ def test_groups_have_ratios_and_those_that_replace_them() -> None:
     exported = sheet_of({}, groups).sheet
     assert exported.group_group_ratio == sheet.group_group_ratio
     assert exported.groups() == groups
-
-
-@given(SHEETS)
-def test_prices_of_a_sheet_make_a_sheet_of_the_same_prices(sheet: RatioSheet) -> None:
-    """What comes from ratios goes back into ratios."""
-    prices = sheet.prices()
-    export = sheet_of(prices, sheet.groups())
-    assert export.assumed == {}
-    again = export.sheet.prices()
-    assert set(again) | set(export.left_out) == set(prices)
-    for model, price in again.items():
-        assert price_version(price) == price_version(prices[model])
-    assert set(export.left_out) <= {"gemini-2.5-flash"}  # whose output may be rounded
-
-
-@given(PRICES, NAMES, NUMBERS, USAGES)
-def test_prices_that_ratios_express_cost_the_same_there(price: Price, model: str, group: Decimal, usage: Usage) -> None:
-    """Or are left out with reasons."""
-    plain = replace(
-        price,
-        tiers=(),
-        images={},
-        second=Decimal(0),
-        characters=Decimal(0),
-        tools={},
-        service_tiers={},
-        call=Decimal(0),
-    )
-    easy = replace(plain, reasoning=None, image_output=None, output=plain.input * 4, cache_write_1h=None)
-    for candidate in (price, plain, easy, replace(plain, cache_read=None, cache_write=None)):
-        export = sheet_of({model: candidate})
-        if model in export.left_out:
-            assert export.left_out[model]
-            assert export.sheet == RatioSheet()
-            continue
-        used = Usage(
-            **{kind: getattr(usage, kind) for kind in ("input", "cache_read", "cache_write", "output", "reasoning")},
-            audio_input=usage.audio_input,
-            audio_output=0 if "spoken" in str(export.assumed) else usage.audio_output,
-            image_input=usage.image_input,
-            image_output=usage.image_output,
-            cache_write_1h=0 if "hour" in str(export.assumed) else usage.cache_write_1h,
-        )
-        assert cost(candidate, group, used) == cost(export.sheet.prices()[model], group, used)
-
-
-BASE = Price(input=D(2), output=D(2), cache_write=D("2.5"), cache_write_1h=D(4))
-
-
-@pytest.mark.parametrize(
-    ("price", "reason"),
-    [
-        (replace(BASE, tiers=(PriceTier(above=1),)), "prices by length of context"),
-        (replace(BASE, images={"*/*": ONE}), "prices of images"),
-        (replace(BASE, second=ONE), "a price per second"),
-        (replace(BASE, characters=ONE), "a price of characters"),
-        (replace(BASE, service_tiers={"flex": D("0.5")}), "classes of service"),
-        (replace(BASE, tools={"web_search": ONE}), "other prices of tools than New API's"),
-        (replace(BASE, reasoning=D(3)), "another price of reasoning than of output"),
-        (replace(BASE, image_output=D(3)), "another price of images made than of output"),
-        (replace(BASE, call=ONE), "a price per call beside prices of tokens"),
-        (replace(BASE, input=D(0)), "free input beside other prices: all of them are ratios of it"),
-        (replace(BASE, input=D(3), audio_output=D(3)), "output at a ratio whose digits have no end: 2/3"),
-        (
-            replace(BASE, cache_read=D("0.1"), input=D(3), output=D(3)),
-            "cache_read at a ratio whose digits have no end: 1/30",
-        ),
-        (replace(BASE, cache_write_1h=D(5)), "an hour's cache write at another price than 1.6 times a short one"),
-        (
-            replace(BASE, audio_input=D(0), audio_output=ONE),
-            "spoken answers that cost something, where audio input is free",
-        ),
-    ],
-)
-def test_what_ratios_cannot_say_is_listed(price: Price, reason: str) -> None:
-    """By model, with the reason, and not in the sheet."""
-    export = sheet_of({"x": price, "good": BASE})
-    assert reason in export.left_out["x"]
-    assert list(export.sheet.model_ratio) == ["good"]
-
-
-def test_a_locked_completion_ratio_is_kept_or_left_out() -> None:
-    """The sheet cannot say another."""
-    right = replace(BASE, output=D(10))
-    export = sheet_of({"claude-opus-4-8": right, "gpt-5": right})
-    assert list(export.sheet.model_ratio) == ["claude-opus-4-8"]
-    assert export.sheet.completion_ratio == {}
-    assert export.left_out == {"gpt-5": ("output is 5 times input: New API fixes it at 8 for this name",)}
-
-
-def test_a_built_in_ratio_without_an_end_of_digits_needs_no_entry() -> None:
-    """It is the exact one where the sheet is silent."""
-    export = sheet_of({"gemini-2.5-flash": Price(input=D("0.30"), output=D("2.50"), cache_write_1h=None)})
-    assert export.sheet.completion_ratio == {}
-    assert export.sheet.model_ratio == {"gemini-2.5-flash": D("0.15")}
-    assert export.assumed == {
-        "gemini-2.5-flash": (
-            "an hour's cache write: 1.6 times a short one",
-            "spoken answers: the price of audio input",
-        )
-    }
-
-
-def test_free_models_stay_free() -> None:
-    """By ratio or per call."""
-    free = RatioSheet(model_ratio={"glm-4-flash": D(0)}, model_price={"mj_inpaint": D(0)})
-    export = sheet_of(free.prices())
-    assert export.sheet == free
 
 
 @given(st.fractions())
