@@ -12,7 +12,8 @@ from time import monotonic
 from asgi_gateway.config import Settings
 from asgi_gateway.directory import Directory
 from asgi_gateway.errors import GatewayError
-from asgi_gateway.storage.protocols import AnnouncedStorage, Storage
+from asgi_gateway.storage.announcements import AnnouncedStorage
+from asgi_gateway.storage.protocols import Storage
 
 __all__ = ["Upkeep"]
 

@@ -7,11 +7,11 @@ Errors: a storage that cannot be reached raises `ServiceUnavailable` from every 
 """
 
 from asyncio import Future
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -31,7 +31,6 @@ from asgi_gateway.storage.records import (
 __all__ = [
     "NO_BUDGETS",
     "Admission",
-    "AnnouncedStorage",
     "Cache",
     "ChannelStore",
     "ChargeFilter",
@@ -400,13 +399,4 @@ class Storage(Protocol):
 
     async def version(self) -> int:
         """A number that changes whenever a user, token, channel or option does, whichever process changed it."""
-        ...
-
-
-@runtime_checkable
-class AnnouncedStorage(Storage, Protocol):
-    """A storage that tells of changes as they happen. Nothing may rest on it: `version` is what counts."""
-
-    def announce(self, changed: Callable[[], None]) -> None:
-        """Call `changed`, on the event loop, soon after each change that this process can hear of, until `close`."""
         ...

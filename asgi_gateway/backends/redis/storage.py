@@ -9,8 +9,8 @@ from asgi_gateway.backends.redis.cache import RedisCache
 from asgi_gateway.backends.redis.changes import Changes
 from asgi_gateway.backends.redis.client import RedisClient
 from asgi_gateway.backends.redis.lookups import RedisTokens
+from asgi_gateway.storage.announcements import AnnouncedStorage
 from asgi_gateway.storage.protocols import (
-    AnnouncedStorage,
     Cache,
     ChannelStore,
     Ledger,
