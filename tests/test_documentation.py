@@ -182,7 +182,8 @@ def _commands(command: Any, path: str = "") -> Iterator[tuple[str, set[str]]]:
     if hasattr(command, "commands"):
         for name, sub in command.commands.items():
             yield from _commands(sub, f"{path} {name}".strip())
-        return
+        if not command.invoke_without_command:
+            return
     arguments = [p.metavar or p.name.upper() for p in command.params if p.param_type_name == "argument"]
     options = {text for p in command.params for text in p.opts if text.startswith("--")}
     yield " ".join([path, *arguments]), options

@@ -27,6 +27,7 @@ COMMANDS = [
     ["explain"],
     ["price"],
     *(["price", verb] for verb in ("list", "show", "set", "unset", "import", "export", "refresh")),
+    *(["usage", verb] for verb in ("list", "hours", "prune")),
     *(["user", verb] for verb in ("add", "list", "show", "set", "enable", "disable", "delete", "grant")),
     *(["token", verb] for verb in ("add", "list", "show", "set", "enable", "disable", "delete")),
     *(["channel", verb] for verb in ("add", "list", "show", "enable", "disable", "delete", "test")),

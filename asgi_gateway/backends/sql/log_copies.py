@@ -105,7 +105,9 @@ def deliver(connection: Connection, parcel: Parcel) -> None:
     connection.execute(upsert(kind_of(connection), charges, unchanged, unchanged), rows)
     final = [row._asdict() for row in parcel.corrected if row.outcome != Outcome.LOST.value]
     if final:
-        values = {column.name: bindparam(column.name) for column in charges.columns if column is not charge_number}
+        values: dict[str, Any] = {
+            column.name: bindparam(column.name) for column in charges.columns if column is not charge_number
+        }
         is_lost = (charge_number == bindparam("of_number")) & (charges.c.outcome == Outcome.LOST.value)
         rows = [{"of_number": row.pop("number"), **row} for row in final]
         connection.execute(update(charges).where(is_lost).values(values), rows)

@@ -43,7 +43,7 @@ def application() -> typer.Typer:
     app.add_typer(tokens.commands(), name="token")
     app.add_typer(channels.commands(), name="channel")
     app.add_typer(secrets.commands(), name="secrets")
-    app.command("usage")(usage.usage)
+    app.add_typer(usage.commands(), name="usage")
     app.add_typer(prices.commands(), name="price")
     app.command("explain")(explaining.explain)
     return app
