@@ -71,6 +71,7 @@ class Gateway:
     `settings` hold everything that a file can say; `channels`, `users` and `tokens` are added to them, as records of
     `asgi_gateway.config` and `asgi_gateway.storage` or as mappings with the keys of the file.
     `storage` is a storage or its URL (default: the settings' one, or memory where there are no settings).
+    `migrate` lets it make or change the tables of a server's database, which `asgi-gateway migrate` does otherwise.
     `identify(scope)` names callers by the host's own login. `fallback` gets every path that is none of ours.
     `transport` and `socket_transport` reach the upstreams.
     `layers` replaces options of layers of `STACK`, by class; None leaves one out (`ValueError` where others need it).
@@ -87,6 +88,7 @@ class Gateway:
         users: Sequence[UserSettings | Mapping[str, Any]] = (),
         tokens: Sequence[TokenSettings | Mapping[str, Any]] = (),
         storage: Storage | str | None = None,
+        migrate: bool = False,
         identify: Identify | None = None,
         transport: Transport | None = None,
         socket_transport: SocketTransport | None = None,
@@ -99,7 +101,7 @@ class Gateway:
         if storage is None:
             storage = "memory://" if settings is None else self.settings.storage.url
         if isinstance(storage, str):
-            storage = configured_storage(replace(self.settings.storage, url=storage))
+            storage = configured_storage(replace(self.settings.storage, url=storage), migrate=migrate)
         self.storage: Storage = storage
         self.directory = Directory(self.storage, _catalogue(self.settings), library=self.settings.prices.library)
         self.fallback = fallback
