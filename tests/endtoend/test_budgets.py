@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from support.caller import Caller
 from support.gateway_process import GatewayProcess, run_command
 from support.gateway_settings import OUTPUT, PLENTY, Payer, reserved, settings
@@ -15,14 +13,16 @@ from support.waiting import eventually
 
 MODEL = "mm"
 MAX_TOKENS = 20
-CALLERS = 80
+CALLERS = 40
 COVERED = 13
 AMOUNT = reserved(Caller(0, "", model=MODEL, max_tokens=MAX_TOKENS).request("call-000"), MAX_TOKENS)
 LIMIT = COVERED * AMOUNT + AMOUNT // 2
 COST = (AMOUNT - OUTPUT, 1)
 """A usage that costs what is set aside: tokens in, one out."""
 
-PAYER = Payer("dev", user_quota=PLENTY)
+OWNERS = ("token", "user", "group")
+PAYERS = [Payer(owner, user_quota=PLENTY) for owner in OWNERS]
+"""Each bounded by a budget of another kind."""
 
 
 def zones() -> tuple[str, str]:
@@ -35,50 +35,52 @@ def zones() -> tuple[str, str]:
     return here, other
 
 
-def text(port: int, zone: str, owner: str) -> str:
-    """A budget for a day of the token, of the user or of the group."""
+def text(port: int, zone: str) -> str:
+    """A budget for a day of a token, of another's user, and of the group of a third."""
     budget = f"budget = {{ day = {LIMIT} }}"
-    written = settings(port, [MODEL], payers=[PAYER])
-    if owner == "token":
-        written = written.replace("unlimited = true", f"unlimited = true\n{budget}")
-    elif owner == "user":
-        written = written.replace(f"quota = {PLENTY}", f"quota = {PLENTY}\n{budget}")
-    else:
-        written += f"\n[groups.default]\n{budget}"
-    return f'{written}\n[billing]\ntimezone = "{zone}"\n'
+    written = settings(port, [MODEL], payers=PAYERS).replace(
+        'models = ["mm"]', 'models = ["mm"]\ngroups = ["default", "few"]'
+    )
+    token, user, group = (f'name = "{owner}"' for owner in OWNERS)
+    written = written.replace(f"{token}\nkey", f"{token}\n{budget}\nkey")
+    written = written.replace(f"{user}\nquota", f"{user}\n{budget}\nquota")
+    written = written.replace(f"{group}\nquota", f'{group}\ngroup = "few"\nquota')
+    return f'{written}\n[groups.few]\n{budget}\n[billing]\ntimezone = "{zone}"\n'
 
 
-@pytest.mark.parametrize("owner", ["token", "user", "group"])
 async def test_two_processes_pass_no_budget_and_the_next_day_begins_anew(
-    tmp_path: Path, upstream: ScriptedServer, owner: str
+    tmp_path: Path, upstream: ScriptedServer
 ) -> None:
-    """As many of eighty at once as it covers, whichever process they come to; on another day as many again."""
+    """As many of forty at once as it covers, whichever process they come to; on another day as many again."""
     for round, zone in enumerate(zones(), 1):
-        gate = Gate()
-        upstream.scripts[MODEL] = gated(gate, answer(tokens=COST))
-        with GatewayProcess(tmp_path, text(upstream.port, zone, owner), workers=2) as gateway:
+        with GatewayProcess(tmp_path, text(upstream.port, zone), workers=2) as gateway:
             await gateway.ready()
-            caller = Caller(gateway.port, PAYER.key, model=MODEL, max_tokens=MAX_TOKENS)
-            opened = await gateway.spread(CALLERS)
-            sent = [caller.send(call, f"call-{number:03}") for number, call in enumerate(opened)]
-            await asyncio.gather(*sent)
-            calls = [asyncio.create_task(call.ended()) for call in opened]
-            await eventually(
-                lambda calls=calls: sum(call.done() for call in calls) >= CALLERS - COVERED, 30, "refusals"
-            )
-            await eventually(lambda round=round: len(upstream.visits) >= COVERED * round, 10, "arrivals")
-            gate.open()
-            answers = await asyncio.gather(*calls)
-            assert sorted(call.status for call in answers) == [200] * COVERED + [429] * (CALLERS - COVERED)
-            messages = {call.error["message"] for call in answers if call.status == 429}
-            today = datetime.now(ZoneInfo(zone)).date().isoformat()
-            assert all(f"The {owner}'s budget for the day {today} does not" in message for message in messages)
-            assert all("It starts anew at " in message for message in messages)
-            assert len(upstream.visits) == COVERED * round
-            await eventually(lambda gateway=gateway: gateway.books.open_reservations == 0, 10, "settlement")
-            user, token = gateway.books.accounts(PAYER.name)
-            assert user["spent"] == token["spent"] == COVERED * AMOUNT * round
+            for payer in PAYERS:
+                today = datetime.now(ZoneInfo(zone)).date().isoformat()
+                messages = await exhausted(gateway, upstream, payer)
+                assert all(f"The {payer.name}'s budget for the day {today} does not" in text for text in messages)
+                assert all("It starts anew at " in text for text in messages)
+                await eventually(lambda gateway=gateway: gateway.books.open_reservations == 0, 10, "settlement")
+                user, token = gateway.books.accounts(payer.name)
+                assert user["spent"] == token["spent"] == COVERED * AMOUNT * round
             assert await gateway.terminate() == 0
+
+
+async def exhausted(gateway: GatewayProcess, upstream: ScriptedServer, payer: Payer) -> set[str]:
+    """Call all at once, and hold the answers back until all refusals are there; what those say."""
+    gate, before = Gate(), len(upstream.visits)
+    upstream.scripts[MODEL] = gated(gate, answer(tokens=COST))
+    caller = Caller(gateway.port, payer.key, model=MODEL, max_tokens=MAX_TOKENS)
+    opened = await gateway.spread(CALLERS)
+    await asyncio.gather(*(caller.send(call, f"call-{number:03}") for number, call in enumerate(opened)))
+    calls = [asyncio.create_task(call.ended()) for call in opened]
+    await eventually(lambda: sum(call.done() for call in calls) >= CALLERS - COVERED, 30, "refusals")
+    await eventually(lambda: len(upstream.visits) - before >= COVERED, 10, "arrivals")
+    gate.open()
+    answers = await asyncio.gather(*calls)
+    assert sorted(call.status for call in answers) == [200] * COVERED + [429] * (CALLERS - COVERED)
+    assert len(upstream.visits) - before == COVERED
+    return {call.error["message"] for call in answers if call.status == 429}
 
 
 async def test_a_budget_of_run_time_holds_at_once_and_is_lifted_at_once(
