@@ -264,6 +264,16 @@ def test_a_charge_that_comes_out_otherwise_ends_with_1(run: Run) -> None:
     assert "not what comes out" in result.stderr
 
 
+def test_check_names_the_models_without_a_price(run: Run, tmp_path: Path) -> None:
+    """And what becomes of them."""
+    assert "without a price, and refused: unheard-of\n" in run("check").stderr
+    assert read(run("check", "--json"))["unpriced"] == ["unheard-of"]
+    (tmp_path / "gateway.toml").write_text(f'[billing]\nunpriced = "free"\n{CONFIG}')
+    assert "served free: unheard-of" in run("check").stderr
+    run("price", "set", "unheard-of", "--input", "1", "--output", "1")
+    assert "without a price" not in run("check").stderr
+
+
 def test_a_free_model_says_so(run: Run, tmp_path: Path) -> None:
     """A model without a price in self-use: the record holds the version "free", and is explained."""
     (tmp_path / "gateway.toml").write_text(f'[billing]\nunpriced = "free"\n{CONFIG}')

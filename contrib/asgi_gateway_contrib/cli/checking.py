@@ -1,7 +1,8 @@
 """`check`: whether the gateway would start."""
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from asgi_gateway_contrib.cli.migrating import stored_version
 from asgi_gateway_contrib.cli.options import Config, Json
@@ -35,12 +36,13 @@ async def _check(as_json: bool, config: Config) -> None:
         if os.environ.get(variable):
             complain(f"environment: {variable}: has no meaning in this version: {instead}")
     stack = [layer.__name__ for layer in STACK] + [Relay.__name__]
-    stored, state = await _stored(settings, config)
+    stored, options, state = await _stored(settings, config)
     sealed = settings.storage.crypto_secret is not None
     secrets = "encrypted at rest" if sealed else "stored in clear: set CRYPTO_SECRET to encrypt them"
     redis = shown(settings.storage.redis).partition("?")[0]  # what follows may hold a password
     declared = {channel.name: channel for channel in settings.channels}
     channels = [*declared.values(), *(c for c in stored if c.name not in declared and c.origin != "file")]
+    unpriced = await _unpriced(settings, channels, options)
     rows: list[dict[str, object]] = [
         {
             "name": channel.name,
@@ -55,7 +57,7 @@ async def _check(as_json: bool, config: Config) -> None:
     ]
     if as_json:
         report = {"storage": shown(settings.storage.url), "state": state, "secrets": secrets, "redis": redis}
-        show({**report, "stack": stack, "channels": rows}, as_json=True)
+        show({**report, "stack": stack, "channels": rows, "unpriced": unpriced}, as_json=True)
         return
     say(f"storage   {shown(settings.storage.url)} ({state})")
     say(f"secrets   {secrets}")
@@ -67,24 +69,42 @@ async def _check(as_json: bool, config: Config) -> None:
         table(rows, COLUMNS, as_json=False)
     else:
         say("There is no channel yet: declare one in the file, or use `channel add`.")
+    if unpriced:
+        fate = "refused" if settings.billing.unpriced == "refuse" else "served free"
+        complain(f"without a price, and {fate}: {', '.join(unpriced)}")
 
 
-async def _stored(settings: "Settings", config: Config) -> tuple[list["Channel"], str]:
-    """The channels in the storage, and what can be said of it. A database is not changed only to be looked at."""
+async def _unpriced(settings: "Settings", channels: "list[Channel]", options: "Mapping[str, Any]") -> list[str]:
+    """The models that channels serve and that have no price."""
+    from asgi_gateway.backends import MemoryStorage
+    from asgi_gateway.policies.pricing import PriceTable
+    from asgi_gateway.price_book import PriceBook
+
+    book = PriceBook(MemoryStorage().prices, PriceTable(settings.model_prices), library=settings.prices.library)
+    book.take(options)
+    models = sorted({model for channel in channels if channel.enabled for model in channel.models})
+    return [model for model in models if await book.find(model) is None]
+
+
+async def _stored(settings: "Settings", config: Config) -> tuple[list["Channel"], "Mapping[str, Any]", str]:
+    """The channels and options in the storage, and what can be said of it.
+
+    A database is not changed only to be looked at.
+    """
     from asgi_gateway.backends.sql.migration import HEAD, VERSIONS
 
     url = settings.storage.url
     path = sqlite_path(url)
     if is_memory(url):
-        return [], "forgets everything at the end"
+        return [], {}, "forgets everything at the end"
     if path is not None and not path.exists():
         folder = path.parent if str(path.parent) else path
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise Refused(f"storage.url: {folder} is no folder that can be written to")
-        return [], "will be made"
+        return [], {}, "will be made"
     version = await stored_version(settings.storage.url)
     if path is not None and version != HEAD and (version is None or version in VERSIONS):
-        return [], f"will be brought from version {version} to {HEAD}" if version else "will be made"
+        return [], {}, f"will be brought from version {version} to {HEAD}" if version else "will be made"
     async with opened(config) as storage:
         await storage.ping()
-        return list(await storage.channels.list()), f"reachable, version {HEAD}"
+        return list(await storage.channels.list()), await storage.options.all(), f"reachable, version {HEAD}"
