@@ -37,7 +37,10 @@ async def start(path: Path) -> AsyncIterator[Start]:
 
     async def begin(command: str, number: int = 0) -> Process:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(script), str(path), command, str(number), stdin=PIPE, stdout=PIPE, env=environment
+            *(sys.executable, str(script), f"sqlite:///{path}", command, str(number)),
+            stdin=PIPE,
+            stdout=PIPE,
+            env=environment,
         )
         started.append(process)
         assert await line_of(process) == b"ready\n"

@@ -3,6 +3,7 @@
 from functools import cache
 
 from sqlalchemy import Engine, create_engine, delete, inspect, update
+from sqlalchemy.pool import NullPool
 
 from asgi_gateway.backends.sql import schema
 from asgi_gateway.backends.sql.address import address_of
@@ -23,4 +24,4 @@ def empty(url: str) -> None:
 
 @cache
 def _engine(url: str) -> Engine:
-    return create_engine(address_of(url).url)
+    return create_engine(address_of(url).url, poolclass=NullPool)

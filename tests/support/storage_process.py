@@ -1,4 +1,4 @@
-"""A process of its own on a SQLite file: `python storage_process.py PATH COMMAND [NUMBER]`.
+"""A process of its own on a database: `python storage_process.py URL COMMAND [NUMBER]`.
 
 It says "ready" when its storage is open, begins at a line on its standard input, prints one line of JSON,
 and ends at the end of its input.
@@ -9,14 +9,19 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from itertools import count
+from random import Random
 from typing import Any
 
 from asgi_gateway.backends import SqlStorage
 from asgi_gateway.errors import InsufficientQuota
 from asgi_gateway.storage.protocols import Admission, Hit, Slot
-from asgi_gateway.storage.records import User
-from support.ledger_records import reservation, settlement
+from asgi_gateway.storage.records import Account, User
+from support.ledger_records import USER, reservation, settlement
+
+PURSES = [Account("token", number) for number in range(1, 6)]
+"""Accounts that several callers share, and that have enough."""
 
 
 async def spend(storage: SqlStorage, number: int) -> Any:
@@ -79,7 +84,58 @@ async def create(storage: SqlStorage, number: int) -> Any:
     return [value, user.id]
 
 
-COMMANDS = {"spend": spend, "hold": hold, "churn": churn, "hit": hit, "recover": recover, "create": create}
+async def contend(storage: SqlStorage, number: int) -> Any:
+    """So many callers that want a unit each, again and again for some seconds, while every tenth brings one.
+
+    Each also asks a window that takes 100 hits in all, and holds one of 20 slots meanwhile. What came of it.
+    """
+    seconds = float(os.environ["CONTEND_SECONDS"])
+    dice = Random(os.getpid())
+    end = time.monotonic() + seconds
+    tally = Counter[str]()
+
+    async def ask(key: str) -> None:
+        others = dice.sample(PURSES, 2)
+        wanted = reservation(1, key=key, accounts=tuple(dice.sample([USER, *others], 3)))
+        try:
+            await storage.ledger.reserve(wanted)
+        except InsufficientQuota:
+            tally["refused"] += 1
+            return
+        charge = await storage.ledger.settle(wanted, settlement(1))
+        tally["charged"] += charge.charged
+
+    async def call(caller: int) -> None:
+        for index in count():
+            if time.monotonic() > end:
+                break
+            if index % 10 == 0:
+                await storage.ledger.grant(USER, 1)
+                tally["granted"] += 1
+            verdict = await storage.windows.acquire([Hit("w", 100, 3600.0)], [Slot("s", 20)])
+            admitted = isinstance(verdict, Admission)
+            tally["hits"] += admitted
+            tally["held"] = max(tally["held"], tally["holding"] + admitted)
+            tally["holding"] += admitted
+            await ask(f"{os.getpid()}-{caller}-{index}")
+            if isinstance(verdict, Admission):
+                tally["holding"] -= 1
+                await storage.windows.release(verdict)
+
+    await asyncio.gather(*map(call, range(number)))
+    await storage.ledger.drain()
+    return {**tally, "conflicts": storage.conflicts}
+
+
+COMMANDS = {
+    "contend": contend,
+    "spend": spend,
+    "hold": hold,
+    "churn": churn,
+    "hit": hit,
+    "recover": recover,
+    "create": create,
+}
 
 
 def say(line: str) -> None:
@@ -88,9 +144,9 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def main(path: str, command: str, number: str = "0") -> None:
+async def main(url: str, command: str, number: str = "0") -> None:
     """Run one command."""
-    storage = SqlStorage(f"sqlite:///{path}", True, wait=30.0)
+    storage = SqlStorage(url, True, migrate=True, wait=30.0)
     await storage.open()
     say("ready")
     await asyncio.to_thread(sys.stdin.readline)

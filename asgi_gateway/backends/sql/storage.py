@@ -104,6 +104,7 @@ class SqlStorage:
         self._spool = spool
         self._spool_limit = spool_limit
         self._opened = False
+        self._journal: Journal | None = None
         self._database = database = Database(address, wait)
         copies = Database(address_of(log_url), wait) if log_url else None
         self._commit = GroupCommit(queue)
@@ -121,6 +122,11 @@ class SqlStorage:
 
     def __repr__(self) -> str:
         return f"SqlStorage({str(self._address)!r}, shared={self._shared})"
+
+    @property
+    def conflicts(self) -> int:
+        """How many transactions of the ledger the database undid for the sake of others, since it was opened."""
+        return 0 if self._journal is None else self._journal.conflicts
 
     async def open(self) -> None:
         """See `Storage.open`.
@@ -141,7 +147,8 @@ class SqlStorage:
             raise
         lease = Lease(self._lease_seconds)
         spool = Spool(self._spool, str(self._address), lease.id, self._spool_limit) if self._spool else None
-        self._commit.start(Journal(self._writer, lease, wall=self._writer_wall, corrected=correct), spool)
+        self._journal = Journal(self._writer, lease, wall=self._writer_wall, corrected=correct)
+        self._commit.start(self._journal, spool)
         self._opened = True
         if self._spool is not None:
             await settle_left_behind(self._spool, str(self._address), self.ledger, self._farewell)
