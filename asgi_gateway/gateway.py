@@ -211,6 +211,7 @@ class Gateway:
     async def drain(self, seconds: float) -> None:
         """Take no new work, give open exchanges so many seconds, then end the rest; return when all are settled.
 
+        While the database is away that is not waited for.
         A stream that is ended so gets its dialect's error event.
         """
         self.begin_drain()
@@ -221,7 +222,10 @@ class Gateway:
             while not await self._idle_within(0.1) and asyncio.get_running_loop().time() < deadline:
                 self.relay.interrupt(error)  # those that came to the relay only now
         if self._opened:
-            await self.storage.ledger.drain()
+            try:
+                await asyncio.wait_for(self.storage.ledger.drain(), LEAVE_TIME)
+            except TimeoutError:  # closing the storage tries once more, and keeps the rest on disk
+                logger.warning("drained: the database has not taken all settlements yet")
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = Exchange.begin(scope)

@@ -168,7 +168,7 @@ async def test_closing_gives_up_after_its_time(
     assert isinstance(future.exception(), ServiceUnavailable)
     with pytest.raises(ServiceUnavailable):
         await waiting
-    assert caplog.messages[-1] == "the database is away at the end; given up: 1 settlements and the like"
+    assert caplog.messages[-1] == "the database is away at the end; given up: 1 settlements"
     heir = SqlStorage(f"sqlite:///{path}", wall=clock)
     await heir.open()
     await outlive(clock, heir.ledger)

@@ -126,11 +126,11 @@ class GroupCommit:
         rest, self._pending = self._pending, []
         if rest:
             await asyncio.to_thread(self._keep_on_disk, rest)
-            lost = sum(verb is not last and not self._is_kept(verb) for verb in rest)
+            lost = sum(entry[0].key not in self._spooled for verb in rest if (entry := verb.lasting()) is not None)
             if self._spooled:
                 LOGGER.error("the database is away at the end; on disk: %d settlements", len(self._spooled))
             if lost:
-                LOGGER.error("the database is away at the end; given up: %d settlements and the like", lost)
+                LOGGER.error("the database is away at the end; given up: %d settlements", lost)
         if self._spool is not None:
             self._spool.close()
         self._spooled.clear()
@@ -197,10 +197,6 @@ class GroupCommit:
             LOGGER.error("settlements that are done stay on disk, and will be found done: %s", reason)
         else:
             self._spooled.clear()
-
-    def _is_kept(self, verb: Verb) -> bool:
-        entry = verb.lasting()
-        return entry is not None and entry[0].key in self._spooled
 
     def _finish(self, batch: Sequence[Verb], done: int, failure: Exception | None, unsure: bool) -> None:
         """Back on the loop: tell the results of the first `done` verbs; `failure` is why there are others."""
