@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,12 +22,16 @@ from asgi_gateway.canonical import (
     UsageReported,
     collect,
 )
+from asgi_gateway.canonical.usage import TOOL_KINDS
 from asgi_gateway.dialects import CHAT_DIALECTS
 from asgi_gateway.dialects.contract import RequestOutline
+from asgi_gateway.dialects.service_tiers import NAMES
 from asgi_gateway.policies.pricing import cost
 from support.conversion import plain_answer, read_plain, read_stream, streamed_answer
 from support.golden import Bill, bills, price_of, prices, usage_of
 from support.recordings import HOME, Recording, recordings, wire_of
+
+USAGE_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "usage.md"
 
 ASKED = ChatRequest(model="m", turns=(), wants_usage=True)
 
@@ -181,3 +186,13 @@ def test_most_bills_are_carried_whole() -> None:
         assert len(whole) >= 30, target
         assert place.why
     assert PLACES.keys() == CHAT_DIALECTS.keys()
+
+
+def test_the_usage_page_lists_every_rule() -> None:
+    """What a caller's dialect does not tell stands in the documentation, word for word; so does every class's name."""
+    page = USAGE_PAGE.read_text(encoding="utf-8")
+    for target, place in PLACES.items():
+        counted_as = ", ".join(f"`{kind}` as `{other}`" for kind, other in place.counted_as.items())
+        tools, tiers = (", ".join(f"`{name}`" for name in sorted(names)) or "-" for names in (place.tools, place.tiers))
+        assert f"| `{target}` | {counted_as} | {tools} | {tiers} | {place.why} |\n" in page
+    assert all(f"`{name}`" in page for name in {*NAMES, *TOOL_KINDS} - {""})

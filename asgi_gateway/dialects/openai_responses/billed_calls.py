@@ -67,7 +67,7 @@ class BilledCalls:
             return
         if kind == "web_search":
             action = item.get("action")
-            if isinstance(action, Mapping) and action.get("type") in _FREE:
+            if isinstance(action, dict) and action.get("type") in _FREE:
                 return
         elif kind == "image_generation":
             self.add_image(item.get("quality"), item.get("size"))
@@ -92,11 +92,11 @@ class BilledCalls:
     def tools(self, usage: Mapping[str, Any], told: Any) -> Counts:
         """Calls by kind. `told` is the `tool_usage` of a response."""
         calls = dict(self._calls)
-        searches = told.get("web_search") if isinstance(told, Mapping) else None
-        if isinstance(searches, Mapping):
+        searches = told.get("web_search") if isinstance(told, dict) else None
+        if isinstance(searches, dict):
             calls["web_search"] = figure(searches.get("num_requests"))
         details = usage.get("server_side_tool_usage_details")
-        if isinstance(details, Mapping) and any(map(figure, details.values())):
+        if isinstance(details, dict) and any(map(figure, details.values())):
             calls = {}
             for name, value in details.items():
                 kind = DETAILS.get(name, "other")

@@ -24,7 +24,7 @@ def usage_of(reported: Any, calls: BilledCalls | None = None, told: Any = None, 
     `calls` are the tools that stand in the output, `told` is the response's `tool_usage`, `tier` its `service_tier`.
     Figures that do not add up are brought to the totals, and marked.
     """
-    if not isinstance(reported, Mapping):
+    if not isinstance(reported, dict):
         return None
     # Some look-alikes answer with the names of chat.
     given, made = (
@@ -111,6 +111,6 @@ def _count(figures: Mapping[str, Any], *names: str) -> int | None:
 def _details(reported: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     for name in names:
         value = reported.get(name)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return value
     return {}
