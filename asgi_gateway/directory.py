@@ -172,11 +172,16 @@ class Directory:
         if version == self._version:
             return False
         self.tokens.forget()  # first: a channel that cannot be read must not keep a disabled token alive
-        channels: Sequence[Channel] = await self.storage.channels.list()
         self.prices.take(await self.storage.options.all())
+        channels: Sequence[Channel] = await self.storage.channels.list()
         self.catalogue = replace(self.catalogue, channels=ChannelTable(channels))
         self._version = version
         return True
+
+    async def prepare(self) -> None:
+        """Load the default prices, if a model that channels serve needs them."""
+        channels = await self.storage.channels.list()
+        await self.prices.prepare(model for channel in channels if channel.enabled for model in channel.models)
 
     def priced(self, model: str, ratio: Decimal) -> Tariff | None:
         """See `PriceBook.priced`."""

@@ -12,7 +12,7 @@ that the charge can be recomputed when the price is long another one; `tariff` p
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -151,6 +151,21 @@ class PriceBook:
 
     async def find(self, model: str) -> PricedModel | None:
         """The price of a model and where it comes from; None when it has none."""
+        said = self._said(model)
+        if said is not None or not self._asks_library(model):
+            return said
+        library = await self.library()
+        if model not in self._found:
+            self._found[model] = self._look_up(model, library)
+        return self._found[model]
+
+    async def prepare(self, models: Iterable[str]) -> None:
+        """Load the library now if one of these models will need it: its first request need not wait for it then."""
+        if any(self._said(model) is None and self._asks_library(model) for model in models):
+            await self.library()
+
+    def _said(self, model: str) -> PricedModel | None:
+        """The price that somebody set."""
         if (price := self._file.price(model)) is not None:
             return PricedModel(price, "file")
         if model in self._unreadable:
@@ -159,12 +174,10 @@ class PriceBook:
             return PricedModel(price, "runtime")
         if (price := self._imported.price(model)) is not None:
             return PricedModel(price, "imported")
-        if not self._uses_library:
-            return None
-        library = await self.library()
-        if model not in self._found:
-            self._found[model] = self._look_up(model, library)
-        return self._found[model]
+        return None
+
+    def _asks_library(self, model: str) -> bool:
+        return self._uses_library and model not in self._unreadable
 
     def _look_up(self, model: str, library: PriceLibrary) -> PricedModel | None:
         found = library.find(model, self._now())

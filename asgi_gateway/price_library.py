@@ -8,7 +8,7 @@ Prices in force at a time only are read for a moment that the caller gives, and 
 A model whose tokens cost nothing in the library has no price here: free is what a deployer says.
 What the library has and a `Price` has not is left out knowingly: `IGNORED`.
 
-The library is imported when prices are loaded, not when this module is: it costs a quarter of a second and 30 MB.
+The library is imported when prices are loaded, not when this module is: it costs a quarter of a second and up to 30 MB.
 """
 
 import json

@@ -58,6 +58,7 @@ class Upkeep:
         await self.storage.ledger.renew()
         await self._recover()
         await self.directory.refresh()
+        await self.directory.prepare()
         self._changed = asyncio.Event()  # of this event loop
         if isinstance(self.storage, AnnouncedStorage):
             self.storage.announce(self._changed.set)

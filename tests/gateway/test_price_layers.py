@@ -28,6 +28,7 @@ from asgi_gateway.price_book import (
 )
 from asgi_gateway.price_library import packed
 from asgi_gateway.storage.records import Price, PriceTier, Usage
+from support.exchanges import channel
 
 ONE = Decimal(1)
 
@@ -298,6 +299,22 @@ async def test_the_library_is_loaded_once_and_by_a_thread(monkeypatch: pytest.Mo
     assert None not in tariffs
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
+
+
+async def test_the_library_is_loaded_at_the_start_only_when_a_model_needs_it() -> None:
+    """One that a channel serves and nobody set a price for; disabled channels do not count."""
+    storage = MemoryStorage()
+    await storage.channels.add(channel("first", models=("m",)))
+    await storage.channels.add(channel("off", models=("gpt-4.1",), enabled=False))
+    known = await directory(storage, {"m": price(1)}, library=True)
+    await known.prepare()
+    assert known.prices.origin == ""
+    await storage.channels.add(channel("second", models=("m", "gpt-4o")))
+    await known.prepare()
+    assert known.prices.origin != ""
+    without = await directory(storage)
+    await without.prepare()
+    assert without.prices.origin == ""
 
 
 async def test_data_that_comes_while_the_library_is_loaded_counts(monkeypatch: pytest.MonkeyPatch) -> None:
