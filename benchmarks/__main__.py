@@ -1,4 +1,4 @@
-"""The command line: `python3 -m benchmarks run|layers|conversion|profile|table|install`."""
+"""The command line: `python3 -m benchmarks run|layers|conversion|log|profile|table|install`."""
 
 import argparse
 import signal
@@ -19,6 +19,7 @@ __all__ = ["main"]
 
 PUBLISHED_REQUESTS = 6400
 PUBLISHED_ROUNDS = 5
+PUBLISHED_ROWS = 1_000_000
 
 
 def measure(options: argparse.Namespace) -> int:
@@ -56,6 +57,16 @@ def conversions(options: argparse.Namespace) -> int:
     print(conversion_table(results))
     if options.rounds >= PUBLISHED_ROUNDS:
         print(f"\nraw results: {write(results, options.results)}", file=sys.stderr)
+    return 0
+
+
+def usage_log(options: argparse.Namespace) -> int:
+    """Fill a usage log, measure it, write the results."""
+    from benchmarks.log import measure_log, write_log  # needs the toolkit, which the rest can do without
+
+    results = measure_log(options.on, options.rows, lambda line: print(line, flush=True))
+    if options.rows >= PUBLISHED_ROWS:
+        print(f"\nraw results: {write_log(results, options.results)}", file=sys.stderr)
     return 0
 
 
@@ -97,6 +108,12 @@ def parser() -> argparse.ArgumentParser:
     cells.add_argument("--rounds", type=int, default=PUBLISHED_ROUNDS, help="fewer than the default: not published")
     cells.add_argument("--results", type=Path, default=RESULTS, help="where the raw results go")
     cells.set_defaults(do=conversions)
+
+    log = commands.add_parser("log", help="the usage log with many charges")
+    log.add_argument("--rows", type=int, default=PUBLISHED_ROWS, help="fewer than the default: not published")
+    log.add_argument("--on", choices=("sqlite", "postgresql"), default="sqlite", help="the database")
+    log.add_argument("--results", type=Path, default=RESULTS, help="where the raw results go")
+    log.set_defaults(do=usage_log)
 
     where = commands.add_parser("profile", help="where the CPU time of a governed request goes")
     where.add_argument("--storage", default="sqlite", help="sqlite (default) or memory://")

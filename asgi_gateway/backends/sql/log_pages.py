@@ -28,7 +28,7 @@ STEP = 1_000
 JUMPS = 32
 """Stretches of the log that are passed over for a page."""
 
-LISTED = 500
+LISTED = 200
 """Hours with something of a name that are looked up for a page."""
 
 
