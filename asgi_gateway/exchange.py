@@ -53,6 +53,8 @@ class Identity:
 
     user: str
     group: str | None = None
+    """Which group the user belongs to, as the host says; None: as it is stored. "auto": the stored one, and whichever
+    groups that may use."""
     models: tuple[str, ...] = ()
     cookie: bool | None = None
     """Whether it rests on a cookie, which a browser also sends for foreign pages: such a request must show

@@ -66,7 +66,10 @@ class GrowingAnswer(NotedAnswer):
         self._left = self._step(reservation.amount - reservation.amount // MARK - reservation.prompt_amount)
 
     async def __call__(self, message: Message) -> None:
-        await super().__call__(message)
+        if self.start is None or "status" in message:
+            self.start = message
+        self.last = message
+        await self.send(message)
         data = message.get("body") or message.get("text") or message.get("bytes")
         if data:
             self._left -= len(data)

@@ -99,18 +99,15 @@ class QuotaMiddleware:
         prompt_bytes = await _prompt_bytes(exchange)
         reservation = await self._reserve(exchange, catalogue, tariff, prompt_bytes)
         exchange.reservation = reservation
-        if _is_open_ended(exchange) and reservation.amount:
-            send = GrowingAnswer(
-                send,
-                exchange,
-                ledger=self.ledger,
-                tariff=tariff,
-                reservation=reservation,
-                prompt=prompt_tokens(prompt_bytes),
+        growing = None
+        if reservation.amount and _is_open_ended(exchange):
+            prompt = prompt_tokens(prompt_bytes)
+            growing = GrowingAnswer(
+                send, exchange, ledger=self.ledger, tariff=tariff, reservation=reservation, prompt=prompt
             )
         failure: BaseException | None = None
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, send if growing is None else growing)
         except InsufficientQuota as error:  # of an answer that began
             failure = self._explained(error)
             raise failure from None
@@ -120,7 +117,7 @@ class QuotaMiddleware:
         finally:
             used = _used_tariff(exchange, catalogue, tariff)
             exchange.settlement = _settlement(exchange, used, prompt_bytes, failure)
-            self._settle(exchange.reservation, exchange.settlement)
+            self._settle(reservation if growing is None else growing.reservation, exchange.settlement)
 
     def _settle(self, reservation: Reservation, settlement: Settlement) -> None:
         try:
@@ -232,7 +229,7 @@ def _settlement(exchange: Exchange, tariff: Tariff, prompt_bytes: int, failure: 
     served = exchange.reached_upstream and outcome not in FAILED
     if isinstance(failure, CallerLeft):
         outcome = Outcome.CALLER_LEFT  # also one who left while we waited for the next attempt, after one that failed
-    elif isinstance(failure, InsufficientQuota):
+    elif isinstance(failure, InsufficientQuota) and outcome is Outcome.TRUNCATED:
         outcome = Outcome.EXHAUSTED
     elif outcome is Outcome.EMPTY and any(attempt.error != EmptyUpstream.code for attempt in exchange.attempts):
         outcome = Outcome.UPSTREAM_FAILED

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from asgi_gateway.errors import InsufficientQuota, ServiceUnavailable
 from asgi_gateway.exchange import Caller, Exchange, ModelChoice
-from asgi_gateway.middleware import growth
+from asgi_gateway.middleware import QuotaMiddleware, growth
 from asgi_gateway.storage.protocols import NO_BUDGETS
-from asgi_gateway.storage.records import Budget, Outcome, Reservation, Settlement, Usage
+from asgi_gateway.storage.records import Account, Budget, Outcome, Reservation, Settlement, Usage
 from asgi_gateway.types import Receive, Scope, Send
 from support.asgi import Connection, socket_scope
 from support.exchanges import a_route, begun, channel, chat, make_world
@@ -296,3 +297,52 @@ async def test_a_refusal_after_the_last_look_is_raised_once() -> None:
     with pytest.raises(InsufficientQuota, match="The user's quota does not cover"):
         await at.layer(scope, receive, send)
     assert len(sent) == 3
+
+
+async def test_answers_that_grow_at_once_never_pass_a_budget_together() -> None:
+    """Thirty streams on a budget for ten: each is served or cut, and the sums hold at every step."""
+    limit = 10 * RESERVED
+    plan = (60, 90, 150, 200, 300)
+    world = await make_world(channel(), user={"unlimited": True}, budget=Budget(month=limit))
+    at = await till(inner=Talk(), world=world, default_output=OUTPUT)
+    talks = [Talk(*plan) for _ in range(30)]
+
+    async def one(talk: Talk) -> None:
+        layer = QuotaMiddleware(
+            talk, ledger=world.storage.ledger, directory=world.directory, default_output=OUTPUT, wall=lambda: 0.0
+        )
+
+        async def send(message: Any) -> None:
+            await asyncio.sleep(0)
+            balance = await world.storage.ledger.balance(Account("token", world.token.id, "1970-01"))
+            assert 0 <= balance.spent + balance.reserved <= limit
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        with suppress(InsufficientQuota):
+            await layer(at.scope(body=BODY), receive, send)
+
+    await asyncio.gather(*(one(talk) for talk in talks))
+    balance = await world.storage.ledger.balance(Account("token", world.token.id, "1970-01"))
+    assert (balance.granted, balance.reserved) == (limit, 0)
+    assert limit - RESERVED < balance.spent <= limit
+    charges = await at.charges()
+    assert sum(charge.charged for charge in charges) == balance.spent
+    assert Outcome.EXHAUSTED in {charge.settlement.outcome for charge in charges}
+
+
+async def test_a_quota_inside_a_quota_settles_both() -> None:
+    """Each its own reservation, whichever grew; a refusal of the inner one is no exhausted answer of the outer."""
+    world = await make_world(channel(), quota=1_000_000)
+    options: dict[str, Any] = {"ledger": world.storage.ledger, "directory": world.directory, "default_output": OUTPUT}
+    inner = QuotaMiddleware(Talk(60, 90), **options)
+    at = await till(inner=inner, world=world, default_output=OUTPUT)
+    await at.ask(body=BODY)
+    assert len(await at.charges()) == 2
+    assert await world.storage.ledger.open_reservations() == 0
+    poor = await make_world(channel(), quota=RESERVED + 5)
+    inner = QuotaMiddleware(Talk(1), **{**options, "ledger": poor.storage.ledger, "directory": poor.directory})
+    at = await till(inner=inner, world=poor, default_output=OUTPUT)
+    assert (await at.ask(body=BODY)).status == 429
+    assert (await at.only()).settlement.outcome is Outcome.REFUSED
