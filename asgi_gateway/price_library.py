@@ -115,7 +115,7 @@ OWN_TOOLS: Mapping[str, Mapping[str, Decimal]] = MappingProxyType(
         "google": {"web_search": Decimal(14)},
     }
 )
-"""USD per thousand calls where the library says nothing of a chat model: the vendors' price pages of November 2026:
+"""USD per thousand calls where the library says nothing of a chat model, noted in November 2026. To compare with:
 
 openai.com/api/pricing (web search, file search), docs.claude.com/en/docs/about-claude/pricing (web search),
 ai.google.dev/gemini-api/docs/pricing (grounding with Google Search).
@@ -136,8 +136,9 @@ OWN_IMAGES: Mapping[str, Decimal] = MappingProxyType(
     }
     | {"*/*": Decimal("0.167")}
 )
-"""USD for an image that a model of OpenAI makes by its tool: platform.openai.com/docs/pricing, November 2026.
+"""USD for an image that a model of OpenAI makes by its tool, noted in November 2026.
 
+To compare with: platform.openai.com/docs/pricing.
 One of unknown quality counts as one of high quality.
 """
 
