@@ -80,6 +80,10 @@ def test_responses_that_end_without_their_output() -> None:
         assert tapped("openai_responses", stream(ending, *ITEMS), stream=True, size=50) == ALL
         assert tapped("openai_responses", stream(ending, *ITEMS, *padding), stream=True, size=50) == ALL
     assert tapped("openai_responses", stream({**answer(), "output": 1}, *ITEMS), stream=True) == ALL
+    odd = events({"type": 1, "was": "response.output_item.done", "item": MCP}, {"type": "x", "item": None})
+    plain = Usage(input=10, output=5, service_tier="flex")
+    assert tapped("openai_responses", odd + stream({**answer(), "output": []}), stream=True) == plain
+    assert tapped("openai_responses", json.dumps(answer(1)).encode()) == plain  # type: ignore[arg-type] # no item
 
 
 def test_long_responses_are_counted_as_they_pass() -> None:
