@@ -33,6 +33,8 @@ CLOCKS = {
 }
 """What asks a server for its time, in seconds since the epoch."""
 
+HERE = "SELECT number, time FROM gateway_charges WHERE number >= {:d} ORDER BY number LIMIT 1"
+
 charge_number, charge_time = charges.c.number, charges.c.time
 
 
@@ -78,8 +80,7 @@ def first_since(connection: Connection, start: float) -> int:
     low, high = least(connection), greatest(connection) + 1
     while low < high:
         middle = (low + high) // 2
-        here = select(charge_number, charge_time).where(charge_number >= middle).order_by(charge_number).limit(1)
-        found = connection.execute(here).first()
+        found = connection.exec_driver_sql(HERE.format(middle)).first()  # a built statement costs several times as much
         if found is None or found.time >= start:
             high = middle
         else:
