@@ -3,23 +3,25 @@
 What has come is looked at by steps: not before so many bytes passed that they can hold what is left to the next mark.
 At three quarters of the reservation as much again is asked for. Where the ledger refuses, a smaller part is; where it
 refuses that too, the answer goes on until the reservation is used up, and then ends with `InsufficientQuota`.
-A ledger that cannot be reached, or takes too long, stops nothing: the answer goes on, and is settled by what came.
+A ledger that cannot be reached, or takes too long, stops nothing: the answer goes on, and is settled by what came; a
+while later the ledger is asked again.
 """
 
 import asyncio
 import logging
+from time import monotonic
 
 from msgspec.structs import replace
 
 from asgi_gateway.errors import InsufficientQuota, ServiceUnavailable
-from asgi_gateway.exchange import Exchange
+from asgi_gateway.exchange import Exchange, Meter
 from asgi_gateway.middleware.answer import NotedAnswer
 from asgi_gateway.policies.pricing import Tariff
 from asgi_gateway.storage.protocols import Ledger
 from asgi_gateway.storage.records import Reservation, Usage
 from asgi_gateway.types import Message, Send
 
-__all__ = ["GrowingAnswer", "used_so_far"]
+__all__ = ["GrowingAnswer"]
 
 logger = logging.getLogger("asgi_gateway")
 
@@ -38,6 +40,9 @@ SMALLER = 8
 PATIENCE = 2.0
 """Seconds that an answer waits for the ledger."""
 
+PAUSE = 30.0
+"""Seconds for which a ledger that was away is not asked again for the same answer."""
+
 SAMPLE = 1 << 20
 """Tokens by which the price of one is known."""
 
@@ -48,7 +53,7 @@ class GrowingAnswer(NotedAnswer):
     `prompt` is the prompt as tokens, for answers whose upstream has not said its usage.
     """
 
-    __slots__ = ("_exchange", "_full", "_ledger", "_left", "_prompt", "_sample", "_tariff", "reservation")
+    __slots__ = ("_exchange", "_full", "_ledger", "_left", "_pause", "_prompt", "_sample", "_tariff", "reservation")
 
     def __init__(
         self, send: Send, exchange: Exchange, *, ledger: Ledger, tariff: Tariff, reservation: Reservation, prompt: int
@@ -63,6 +68,8 @@ class GrowingAnswer(NotedAnswer):
         """What so many tokens of output cost."""
         self._full = False
         """The ledger gives no more: what is set aside may be used to its end."""
+        self._pause = 0.0
+        """Until when the ledger is not asked, in seconds of the monotonic clock."""
         self._left = self._step(reservation.amount - reservation.amount // MARK - reservation.prompt_amount)
 
     async def __call__(self, message: Message) -> None:
@@ -78,9 +85,11 @@ class GrowingAnswer(NotedAnswer):
 
     async def _look(self) -> None:
         """Compare what has come with what is set aside. Raises `InsufficientQuota` when that is used up."""
-        if self._exchange.meter is None:
+        meter = self._exchange.meter
+        if meter is None or monotonic() < self._pause:
+            self._left = LEAST_STEP
             return
-        used = self._tariff.cost(used_so_far(self._exchange, self._prompt))
+        used = self._tariff.cost(_used_so_far(meter, self._prompt))
         amount = self.reservation.amount
         if self._full:
             if used >= amount:
@@ -110,6 +119,7 @@ class GrowingAnswer(NotedAnswer):
         except (ServiceUnavailable, TimeoutError, KeyError) as reason:
             # `KeyError`: another process took this one for dead, and closed it; the settlement corrects that.
             logger.warning("%s goes on without more set aside: %r", self.reservation.request_id, reason)
+            self._pause = monotonic() + PAUSE
         return True
 
     def _step(self, units: int) -> int:
@@ -119,11 +129,8 @@ class GrowingAnswer(NotedAnswer):
         return max(units * SAMPLE // self._sample * TOKEN_BYTES, LEAST_STEP)
 
 
-def used_so_far(exchange: Exchange, prompt: int) -> Usage:
+def _used_so_far(meter: Meter, prompt: int) -> Usage:
     """The usage of an answer under way: what its upstream said of it, its output at least as long as we counted."""
-    meter = exchange.meter
-    if meter is None:
-        return Usage()
     counted, reported = meter.output_estimate, meter.usage
     if reported is None:
         return Usage(input=prompt, output=counted, estimated=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from asgi_gateway.errors import InsufficientQuota, ServiceUnavailable
 from asgi_gateway.exchange import Caller, Exchange, ModelChoice
 from asgi_gateway.middleware import QuotaMiddleware, growth
 from asgi_gateway.storage.protocols import NO_BUDGETS
-from asgi_gateway.storage.records import Account, Budget, Outcome, Reservation, Settlement, Usage
+from asgi_gateway.storage.records import Account, Budget, Outcome, Price, Reservation, Settlement, Usage
 from asgi_gateway.types import Receive, Scope, Send
 from support.asgi import Connection, socket_scope
 from support.exchanges import a_route, begun, channel, chat, make_world
@@ -231,15 +232,19 @@ class Away:
     ],
     ids=["away", "closed by recovery", "silent"],
 )
-async def test_a_ledger_that_is_away_stops_no_answer(fail: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It goes on, and is settled by what came; a ledger that does not answer is not waited for long."""
+@pytest.mark.parametrize(("pause", "asked"), [(30.0, 1), (0.0, 3)], ids=["once", "again"])
+async def test_a_ledger_that_is_away_stops_no_answer(
+    fail: Any, pause: float, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on, and is settled by what came; a ledger that does not answer is not waited for long, nor often."""
     monkeypatch.setattr(growth, "PATIENCE", 0.01)
+    monkeypatch.setattr(growth, "PAUSE", pause)
     talk = Talk(80, 300, 600)
     at = await talking(talk)
     ledger = at.layer.ledger = Away(at.world.storage.ledger, fail)
     seen = await at.ask(body=BODY)
     assert (seen.status, seen.body) == (200, 3 * PIECE)
-    assert ledger.calls == 3
+    assert ledger.calls == asked
     charge = await at.only()
     assert (charge.charged, charge.settlement.outcome) == (COUNTED + 1200, Outcome.COMPLETED)
 
@@ -346,3 +351,14 @@ async def test_a_quota_inside_a_quota_settles_both() -> None:
     at = await till(inner=inner, world=poor, default_output=OUTPUT)
     assert (await at.ask(body=BODY)).status == 429
     assert (await at.only()).settlement.outcome is Outcome.REFUSED
+
+
+async def test_output_that_costs_nothing_is_not_looked_at() -> None:
+    """Only the prompt has a price: however long the answer is, it cannot pass what is set aside."""
+    talk = Talk(10_000)
+    price = Price(input=Decimal(2), output=Decimal(0))
+    world = await make_world(channel(), quota=PROMPT, prices={"m-1": price})
+    at = await till(inner=talk, world=world)
+    assert (await at.ask(body=BODY)).status == 200
+    assert talk.reserved == [PROMPT]
+    assert (await at.only()).charged == COUNTED

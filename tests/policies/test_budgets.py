@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_gateway.policies.budgets import Calendar, Periods, accounts_of, budget_accounts, end_of, kind_of, time_zone
@@ -73,6 +73,7 @@ def test_a_day_on_which_clocks_jump_is_as_long_as_it_is() -> None:
     assert begin.astimezone(UTC).isoformat() == "2018-11-04T03:00:00+00:00"
 
 
+@settings(deadline=None)
 @given(
     moments=st.lists(
         st.datetimes(datetime(1995, 1, 1), datetime(2040, 1, 1)).map(lambda one: one.replace(tzinfo=UTC)),  # noqa: DTZ001
