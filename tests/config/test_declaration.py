@@ -15,7 +15,9 @@ from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.keys import digest_of
 from asgi_gateway.storage.protocols import Storage
 from asgi_gateway.storage.records import (
+    NO_BUDGET,
     Account,
+    Budget,
     Channel,
     Outcome,
     Reservation,
@@ -257,3 +259,18 @@ async def test_entries_that_others_keep_changing_are_given_up_in_the_end(
 
     assert tries > 1
     assert isinstance(refusal.value.__cause__, ValueError)
+
+
+async def test_budgets_are_stored_and_lifted_with_the_file(storage: Storage) -> None:
+    """Of users and tokens; one that the file no longer has bounds nothing."""
+    for budget in (Budget(day=10, month=300), Budget(week=5), NO_BUDGET):
+        declared = extended(
+            Settings(),
+            users=[UserSettings(name="alice", unlimited=True, budget=budget)],
+            tokens=[token(budget=budget)],
+        )
+        await declare(declared, storage)
+        stored, owner = await found(storage, "sk-dev")
+        assert (stored.budget, owner.budget) == (budget, budget)
+    assert stored.budget is NO_BUDGET
+    assert owner.budget is NO_BUDGET

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asgi_gateway.backends import SqlStorage
 from asgi_gateway.errors import InsufficientQuota, ServiceUnavailable
 from asgi_gateway.exchange import Caller, Exchange, ModelChoice
 from asgi_gateway.middleware import QuotaMiddleware, growth
@@ -362,3 +364,23 @@ async def test_output_that_costs_nothing_is_not_looked_at() -> None:
     assert (await at.ask(body=BODY)).status == 200
     assert talk.reserved == [PROMPT]
     assert (await at.only()).charged == COUNTED
+
+
+async def test_a_reservation_grows_in_a_database(tmp_path: Path) -> None:
+    """The stored one: what is left of it comes back when the answer ends, whole or cut."""
+    storage = SqlStorage(f"sqlite:///{tmp_path / 'gateway.db'}", False)
+    await storage.open()
+    try:
+        world = await make_world(channel(), quota=2000, storage=storage)
+        for talk in (Talk(60, 90, 200), Talk(60, 90, 5000)):
+            at = await till(inner=talk, world=world, default_output=OUTPUT)
+            await at.ask(body=BODY)
+            await storage.ledger.drain()
+        balance = await at.world.balance()
+        assert (balance.granted, balance.spent, balance.reserved) == (2000, 2000, 0)
+        charges = await at.charges()
+        assert [charge.settlement.outcome for charge in charges] == [Outcome.EXHAUSTED, Outcome.COMPLETED]
+        assert charges[1].charged == COUNTED + 400
+        assert charges[0].shortfall > 0
+    finally:
+        await storage.close()
