@@ -91,3 +91,16 @@ def test_a_users_group_is_set(run: Run) -> None:
     run("user", "add", "eve", "--unlimited")
     run("user", "set", "nobody", "--daily", "1", code=1)
     assert read(run("user", "set", "eve", "--group", "vip", "--json"))["group"] == "vip"
+
+
+def test_check_tells_of_tokens_that_are_refused(run: Run, tmp_path: Path) -> None:
+    """Of a group that their user may use no more; disabled ones do no harm."""
+    run("user", "add", "eve", "--unlimited")
+    for name, group in (("one", "vip"), ("two", "vip"), ("three", "auto"), ("four", "default")):
+        run("token", "add", name, "--user", "eve", "--unlimited", "--group", group)
+    run("token", "disable", "two")
+    assert "refused" not in run("check").stderr
+    (tmp_path / "gateway.toml").write_text("")
+    told = run("check").stderr
+    assert 'the token "one" is refused: users of the group "default" may not use the group "vip"' in told
+    assert told.count("is refused") == 1

@@ -8,6 +8,7 @@ from asgi_gateway_contrib.cli.migrating import stored_version
 from asgi_gateway_contrib.cli.options import Config, Json
 from asgi_gateway_contrib.cli.output import Refused, complain, say, show, table
 from asgi_gateway_contrib.cli.session import done, is_memory, opened, settings_of, shown, sqlite_path
+from asgi_gateway_contrib.cli.tokens import useless_tokens
 
 if TYPE_CHECKING:
     from asgi_gateway.config import Settings
@@ -107,4 +108,5 @@ async def _stored(settings: "Settings", config: Config) -> tuple[list["Channel"]
         return [], {}, f"will be brought from version {version} to {HEAD}" if version else "will be made"
     async with opened(config) as storage:
         await storage.ping()
+        complain(*await useless_tokens(settings, storage))
         return list(await storage.channels.list()), await storage.options.all(), f"reachable, version {HEAD}"

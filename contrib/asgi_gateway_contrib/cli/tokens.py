@@ -14,10 +14,11 @@ from asgi_gateway_contrib.cli.session import done, opened, settings_of
 from asgi_gateway_contrib.cli.users import Quota, find_user, set_quota
 
 if TYPE_CHECKING:
+    from asgi_gateway.config import Settings
     from asgi_gateway.storage.protocols import Storage
     from asgi_gateway.storage.records import Token, User
 
-__all__ = ["add", "commands", "delete", "disable", "enable", "list_tokens", "set_token", "show_token"]
+__all__ = ["add", "commands", "delete", "disable", "enable", "list_tokens", "set_token", "show_token", "useless_tokens"]
 
 COLUMNS = ("name", "user", "key", "enabled", "granted", "spent", "unlimited", "expires", "origin")
 
@@ -163,13 +164,31 @@ async def _show(name: str, as_json: bool, config: Config) -> None:
 
 def _check_group(group: str, user: "User", config: Config) -> None:
     """Raise `Refused` for a group that the user may not use: every request of the token would be refused."""
+    reason = _unusable(group, user, settings_of(config))
+    if reason:
+        raise Refused(reason)
+
+
+def _unusable(group: str, user: "User", settings: "Settings") -> str:
     from asgi_gateway.policies.groups import AUTO, usable_groups
 
-    usable = usable_groups(settings_of(config).groups, user.group)
-    if group != AUTO and group not in usable:
-        raise Refused(
-            f'users of the group "{user.group}" may not use the group "{group}"; they may use: {", ".join(usable)}'
-        )
+    usable = usable_groups(settings.groups, user.group)
+    if group == AUTO or group in usable:
+        return ""
+    return f'users of the group "{user.group}" may not use the group "{group}"; they may use: {", ".join(usable)}'
+
+
+async def useless_tokens(settings: "Settings", storage: "Storage") -> list[str]:
+    """A line for each enabled token of run time whose group its user may not use: all its requests are refused."""
+    users = {user.id: user for user in await storage.users.list()}
+    lines = []
+    for token in await storage.tokens.list():
+        user = users.get(token.user_id)
+        if user is not None and token.group is not None and token.enabled and token.origin != "file":
+            reason = _unusable(token.group, user, settings)
+            if reason:
+                lines.append(f'the token "{token.name}" is refused: {reason}')
+    return lines
 
 
 async def _owner(name: str, storage: "Storage") -> "User":
