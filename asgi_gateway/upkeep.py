@@ -15,7 +15,7 @@ from asgi_gateway.errors import GatewayError
 from asgi_gateway.storage.announcements import AnnouncedStorage
 from asgi_gateway.storage.protocols import Storage
 
-__all__ = ["Upkeep"]
+__all__ = ["LOG_INTERVAL", "LOG_STEPS", "REMOVED", "Upkeep"]
 
 logger = logging.getLogger("asgi_gateway")
 

@@ -23,6 +23,7 @@ from asgi_gateway.backends.sql.numbers import greatest
 from asgi_gateway.storage.ids import ledger_key, new_request_id
 from asgi_gateway.storage.protocols import ChargeFilter
 from asgi_gateway.storage.records import Account, Outcome, Reservation, Settlement, Usage
+from asgi_gateway.upkeep import LOG_INTERVAL, LOG_STEPS, REMOVED
 from benchmarks.database_servers import serving
 from benchmarks.machine import ROOT, choose_cores, facts
 from benchmarks.results import now
@@ -35,8 +36,6 @@ HOUSE = Account("user", 1)
 WRITERS = 16
 SECONDS = 4.0
 REPEATED = 15
-REMOVED = 250
-"""Charges that the upkeep removes in one step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +187,11 @@ async def _summing(storage: SqlStorage) -> float:
 
 
 async def _remove(storage: SqlStorage, before: datetime) -> None:
+    """As the upkeep does."""
     while True:
-        await storage.usage_log.prune(before, REMOVED)
+        for _ in range(LOG_STEPS):
+            await storage.usage_log.prune(before, REMOVED)
+        await asyncio.sleep(LOG_INTERVAL)
 
 
 async def _removing(storage: SqlStorage, before: datetime) -> dict[str, float]:

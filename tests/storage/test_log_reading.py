@@ -151,6 +151,8 @@ async def test_what_is_removed_stays_in_the_sums(storage: Storage, clock: Clock)
     assert (total.requests, total.charged) == (5, 5)
     (total,) = await storage.usage_log.sums("user", START + timedelta(seconds=2))
     assert total.requests == 5  # that hour is no longer divided
+    (hour,) = await storage.usage_log.hours("user", START, START + timedelta(seconds=2))
+    assert hour.requests == 4
     assert (await storage.ledger.balance(USER)).spent == 5
     assert (await storage.usage_log.page()).next is None
 

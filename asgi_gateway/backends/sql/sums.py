@@ -17,7 +17,7 @@ __all__ = ["Span", "collect"]
 class Span:
     """Which charges are summed: by what, from when and until when (seconds since the epoch), and of whom.
 
-    `whole` when hours need not be told apart.
+    `whole` when hours need not be told apart, which is so only up to the present.
     """
 
     by: SumKey
@@ -75,14 +75,9 @@ def _whole(since: float | None, until: float | None, *, days: bool) -> list[tupl
     if not days:
         return [(HOUR, first, last)]
     first_day = None if first is None else -floor(-first, DAY)
-    last_day = None if last is None else floor(last, DAY)
-    if first_day is not None and last_day is not None and first_day >= last_day:
-        return [(HOUR, first, last)]
-    parts: list[tuple[int, int | None, int | None]] = [(DAY, first_day, last_day)]
+    parts: list[tuple[int, int | None, int | None]] = [(DAY, first_day, None)]
     if first != first_day:
         parts.append((HOUR, first, first_day))
-    if last != last_day:
-        parts.append((HOUR, last_day, last))
     return parts
 
 
