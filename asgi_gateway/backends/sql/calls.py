@@ -1,5 +1,6 @@
 """Work under way on threads that may wait for a database for ever, and how the loop gives it up."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,10 @@ from typing import Any
 from asgi_gateway.backends.sql.drivers import abort
 
 __all__ = ["Abandoned", "Call", "Calls"]
+
+
+STEPS = 100_000
+"""Instructions of SQLite's machine, some milliseconds of them, until it asks whether somebody still waits."""
 
 
 class Abandoned(Exception):
@@ -33,6 +38,10 @@ class Call:
         """The thread's: this connection, or none, is used from now on."""
         with self._lock:
             self._connection = connection
+
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits."""
+        return self._abandoned
 
     def go_on(self) -> None:
         """The thread's: raises `Abandoned` when nobody waits."""
@@ -63,5 +72,9 @@ class Calls:
     def connected(self, connection: Any) -> None:
         """This thread uses a connection."""
         call: Call | None = getattr(self._local, "call", None)
-        if call is not None:
-            call.use(connection)
+        if call is None:
+            return
+        call.use(connection)
+        if isinstance(connection, sqlite3.Connection):
+            # Not `interrupt`, which does nothing between two statements.
+            connection.set_progress_handler(call.is_abandoned, STEPS)

@@ -7,7 +7,6 @@ a server that does not even do that is given up by the client (see `abort`).
 
 import os
 import socket
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -129,13 +128,11 @@ def _statements(raw: Any, kind: Kind, session: Session) -> list[str]:
 
 
 def abort(raw: Any) -> None:
-    """Make a connection fail that another thread waits for: of SQLite the statement, of PostgreSQL the whole.
+    """Make a connection of PostgreSQL fail that another thread waits for.
 
-    PyMySQL gives up by its own time-out, see `connect_options`.
+    PyMySQL gives up by its own time-out, see `connect_options`; SQLite is asked now and then, see `Calls.connected`.
     """
-    if isinstance(raw, sqlite3.Connection):
-        raw.interrupt()
-    elif hasattr(raw, "fileno") and not raw.closed:
+    if hasattr(raw, "fileno") and not raw.closed:
         with socket.socket(fileno=os.dup(raw.fileno())) as other:
             try:
                 other.shutdown(socket.SHUT_RDWR)

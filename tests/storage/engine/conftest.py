@@ -1,4 +1,4 @@
-"""Empty databases of each kind; the servers are started once for all tests that ask for them."""
+"""Empty databases of each kind, and connections to them as several processes would have."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -16,20 +16,6 @@ WAIT = 5.0
 S = TypeVar("S", bound=Server)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    """A server that no test stops."""
-    pytest.importorskip("psycopg")
-    yield from started(PostgreSQL())
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDB]:
-    """A server that no test stops."""
-    pytest.importorskip("pymysql")
-    yield from started(MariaDB())
-
-
 def started(server: S) -> Iterator[S]:
     try:
         server.start()
@@ -44,7 +30,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     kind: str = request.param
     if kind == "sqlite":
         return f"sqlite:///{tmp_path}/gateway.db"
-    return fresh_database(request.getfixturevalue(kind).url)
+    return fresh_database(request.getfixturevalue(f"{kind}_server").url)
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])

@@ -84,12 +84,12 @@ async def test_a_frozen_server_is_given_up_in_time(own_server: Server, connect: 
 
 
 async def test_a_slow_statement_is_ended_by_the_server(
-    connect: Connect, postgresql: Server, mariadb: Server, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, postgresql_server: Server, mariadb_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A look-up after its limit, a report after a longer one."""
     monkeypatch.setattr(module, "LIMIT", 0.5)
     monkeypatch.setattr(module, "REPORT_LIMIT", 1.0)
-    for server in (postgresql, mariadb):
+    for server in (postgresql_server, mariadb_server):
         database = connect(server.url)
         sleep = text(SLEEP[database.kind])
         for run, limit in ((database.read, 0.5), (database.report, 1.0)):
