@@ -14,8 +14,10 @@ from unittest.mock import create_autospec
 
 import pytest
 import typer
+from sqlalchemy import create_engine, text
 
 from asgi_gateway import Exchange, errors
+from asgi_gateway.backends.sql.schema import metadata
 from asgi_gateway.config import (
     BillingSettings,
     IdentitySettings,
@@ -48,7 +50,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)])
 BLOCKS = [block for page in PAGES for block in blocks(page)]
-KNOWN = {"", "console", "ini", "json", "python", "text", "toml", "{toctree}", "{public-api}"}
+KNOWN = {"", "console", "ini", "json", "python", "sql", "text", "toml", "{toctree}", "{public-api}"}
 
 MINUTE = 60
 
@@ -96,6 +98,18 @@ def test_toml_in_the_documentation_is_a_configuration(block: Block, tmp_path: Pa
     path.write_text(block.text)
     environ = {name: f"text-of-{name}" for name in re.findall(r'"env:(\w+)"', block.text)}
     assert load_settings(path, environ) != Settings(), where(block)
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "sql"], ids=where)
+def test_sql_in_the_documentation_asks_our_tables(block: Block) -> None:
+    """Each statement finds the tables and columns that it names."""
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    statements = [statement for statement in block.text.split(";") if statement.strip()]
+    assert statements, where(block)
+    with engine.connect() as connection:
+        for statement in statements:
+            assert connection.execute(text(statement)).all() == []
 
 
 def test_blocks_name_a_language_that_is_checked() -> None:
