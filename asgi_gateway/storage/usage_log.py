@@ -14,7 +14,7 @@ __all__ = ["ChargeFilter", "ChargePage", "HourSum", "SumKey", "UsageLog", "Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageSum:
-    """Sums over the charges of one user, token, model or channel."""
+    """Sums over the charges of one user, token, model, channel or group."""
 
     name: str
     requests: int
@@ -61,7 +61,13 @@ SumKey = Literal["user", "token", "model", "channel", "group"]
 class UsageLog(Protocol):
     """The charges as a log to read. They are written by the ledger, in its own transaction."""
 
-    async def find(self, request_id: str) -> Charge | None: ...
+    async def find(self, request_id: str) -> Charge | None:
+        """The newest charge of a request.
+
+        Found at once by ledger keys that begin with the request's id, as `ids.ledger_key` makes them; whoever reserves
+        under other keys finds his charges only among the newest few thousand.
+        """
+        ...
 
     async def page(
         self, filter: ChargeFilter | None = None, *, cursor: str | None = None, limit: int = 100
@@ -76,7 +82,11 @@ class UsageLog(Protocol):
     async def hours(
         self, by: SumKey, since: datetime, until: datetime | None = None, *, name: str | None = None
     ) -> Sequence[HourSum]:
-        """Sums by hour, oldest first, of one name or of all. Never scans the log but for what is not rolled up yet."""
+        """Sums by hour, oldest first, of one name or of all; the first hour from `since` on, the last up to `until`.
+
+        Never scans the log but for what is not rolled up yet, and for those two hours. Where charges of an hour were
+        removed, it counts as a whole; so it does for `sums`.
+        """
         ...
 
     async def roll_up(self) -> bool:
