@@ -12,7 +12,7 @@ charge with that key, and writing a second one fails. Likewise a key that is the
 `careful`ly, which reads all of it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -118,13 +118,15 @@ class Books:
         known: Sequence[Reservation],
         accounts: set[str],
         viewed: Iterable[str] = (),
+        extended: Collection[str] = (),
     ) -> None:
         """Read what verbs will ask for: keys to be reserved, what is reserved, accounts, and accounts only to look at.
 
+        `extended` are keys of those reserved ones that are to be extended.
         Raises `MissingRows` where accounts must be made first.
         """
         if not self._db.alone:
-            self._lock(fresh, known, accounts, viewed)
+            self._lock(fresh, known, accounts, viewed, extended)
             return
         if fresh:
             if self._greatest is None:
@@ -263,7 +265,12 @@ class Books:
             self._db.insert(ACCOUNTS, added)
 
     def _lock(
-        self, fresh: Sequence[str], known: Sequence[Reservation], accounts: set[str], viewed: Iterable[str]
+        self,
+        fresh: Sequence[str],
+        known: Sequence[Reservation],
+        accounts: set[str],
+        viewed: Iterable[str],
+        extended: Collection[str],
     ) -> None:
         """Read and lock, in the order that all processes keep."""
         mine = {} if self._careful else self._mine
@@ -272,7 +279,7 @@ class Books:
         names = set(accounts)
         for reservation in known:
             kept = mine.get(reservation.key)
-            if kept is None:
+            if kept is None or reservation.key in extended:  # which writes nothing that would fail if it were closed
                 unread.append(reservation.key)
                 names.update(map(account_name, reservation.accounts))
             else:
@@ -321,6 +328,7 @@ class Books:
 
     def _settle_again(self, key: str, settlement: Settlement) -> Charge:
         """The stored charge; or, where that came of taking a living process for dead, what it says itself."""
+        self._changes[key] = None
         charge = self._settled.get(key)
         if charge is None:
             charge = self._read_charge(key)

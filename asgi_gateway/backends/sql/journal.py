@@ -179,7 +179,8 @@ class Journal:
         swept = abs(now - self._swept) >= SWEEP_EVERY
         if swept:
             sweep(db, now)
-            self._periods.remove(db, now)
+            if self._periods.remove(db, now) and self._books is not None:
+                self._books.forget()
         return renewed, swept
 
     def _kept_house(self, now: float, *, renewed: bool, swept: bool) -> None:

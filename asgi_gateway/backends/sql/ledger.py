@@ -52,6 +52,7 @@ class Extend(Verb):
 
     def announce(self, work: Transaction) -> None:
         work.known.append(self.reservation)
+        work.extended.add(self.reservation.key)
 
     def apply(self, work: Transaction) -> Reservation:
         return work.books.extend(self.reservation, self.amount)

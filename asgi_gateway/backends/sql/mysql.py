@@ -2,7 +2,7 @@
 
 PyMySQL writes parameters into the statement, which for the forty columns of a charge costs more than all the rest; so
 that is done here, in the two ways that need no escaping whatever the server's settings: texts of harmless characters
-between quotes, all others as hexadecimal literals.
+between quotes, all others as hexadecimal literals. A row that has only the first kind is written in one go.
 
 From MySQL 5.7 and MariaDB 10.3 on, with READ COMMITTED: no gaps are locked, and rows that do not match are let go.
 Texts longer than their column are cut, but for keys: strict servers refuse the whole row.
@@ -10,12 +10,15 @@ Texts longer than their column are cut, but for keys: strict servers refuse the 
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from operator import gt
 from typing import Any
 
 import pymysql
 from pymysql.constants import CLIENT
-from sqlalchemy import String
+from sqlalchemy import Column, Double, LargeBinary, String
+from sqlalchemy.types import TypeEngine
 
 from asgi_gateway.backends.sql import schema
 from asgi_gateway.backends.sql.address import DatabaseAddress
@@ -33,7 +36,8 @@ REQUEST = 512 * 1024
 LOCK_WAIT_TIMEOUT = 1205
 """https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html"""
 
-HARMLESS = re.compile(r"[A-Za-z0-9 _.:/@+=,-]*").fullmatch
+HARMLESS = re.compile(r"[ -&(-\[\]-~]*").fullmatch
+"""Matches what is printable ASCII without quote and backslash: between quotes it means itself in every mode."""
 
 PRIMARY = {(table.name, next(iter(table.primary_key)).name) for table in schema.metadata.tables.values()}
 """Tables, each with the first column of its primary key."""
@@ -78,6 +82,7 @@ class MySQLConnection:
         self._queue: list[str] = []
         self._size = 0
         self._begun = False
+        self._shapes: dict[Fields, _Shape] = {}
         self._heads: dict[tuple[object, ...], tuple[str, str]] = {}
         self._cursor.execute("SET SESSION time_zone = '+00:00'")
 
@@ -148,7 +153,7 @@ class MySQLConnection:
             return
         values = ", ".join(f"{name} = ?" for name in fields.values)
         keys = " AND ".join(f"{name} = ?" for name in fields.keys)
-        lengths = _lengths(fields)
+        lengths = self._shape(fields).lengths
         for row in rows:
             cut = [
                 value[:length] if length and isinstance(value, str) else value
@@ -183,11 +188,16 @@ class MySQLConnection:
 
     def _put(self, fields: Fields, rows: Sequence[tuple[object, ...]], tail: str) -> None:
         """Queue an insert."""
-        head = f"INSERT INTO {fields.name} ({', '.join(fields.names)}) VALUES "
-        lengths = _lengths(fields)
+        shape = self._shape(fields)
         for start in range(0, len(rows), ROWS):
-            values = ",".join([_row(row, lengths) for row in rows[start : start + ROWS]])
-            self._add(f"{head}{values}{tail}")
+            values = ",".join(map(shape.row, rows[start : start + ROWS]))
+            self._add(f"{shape.head}{values}{tail}")
+
+    def _shape(self, fields: Fields) -> "_Shape":
+        shape = self._shapes.get(fields)
+        if shape is None:
+            shape = self._shapes[fields] = _Shape(fields)
+        return shape
 
     def _add(self, statement: str) -> None:
         if self._size > REQUEST:
@@ -215,14 +225,6 @@ def _select(query: Query) -> tuple[str, str]:
     return f"{query.head}{index} WHERE {query.key} IN (", f"){query.also}{order}"
 
 
-def _lengths(fields: Fields) -> list[int]:
-    """By column: after how many characters its texts are cut; 0: never."""
-    return [
-        column.type.length or 0 if isinstance(column.type, String) and not (column.primary_key or column.unique) else 0
-        for column in fields.columns
-    ]
-
-
 def _filled(sql: str, parameters: Sequence[object]) -> str:
     if not parameters:
         return sql
@@ -230,12 +232,47 @@ def _filled(sql: str, parameters: Sequence[object]) -> str:
     return first + "".join(f"{_literal(value)}{part}" for value, part in zip(parameters, others, strict=True))
 
 
-def _row(row: Sequence[object], lengths: Sequence[int]) -> str:
-    literals = [
-        _literal(value[:length] if length and isinstance(value, str) else value)
-        for value, length in zip(row, lengths, strict=True)
-    ]
-    return f"({','.join(literals)})"
+class _Shape:
+    """How rows of some columns are written. `lengths`: after how many characters a text is cut; 0: never."""
+
+    def __init__(self, fields: Fields) -> None:
+        self.head = f"INSERT INTO {fields.name} ({', '.join(fields.names)}) VALUES "
+        self.lengths = [_length(column) for column in fields.columns]
+        kinds = [column.type for column in fields.columns]
+        self._texts = [index for index, kind in enumerate(kinds) if isinstance(kind, String)]
+        self._limits = [self.lengths[index] or sys.maxsize for index in self._texts]
+        self._floats = [index for index, kind in enumerate(kinds) if isinstance(kind, Double)]
+        plain = not any(column.nullable or isinstance(column.type, LargeBinary) for column in fields.columns)
+        self._template = f"({','.join(map(_place, kinds))})" if plain else None
+
+    def row(self, row: Sequence[Any]) -> str:
+        """A row in parentheses."""
+        if self._template is not None:
+            texts = [row[index] for index in self._texts]
+            if (
+                HARMLESS("".join(texts))
+                and not any(map(gt, map(len, texts), self._limits))
+                and math.isfinite(sum(map(row.__getitem__, self._floats)))
+            ):
+                return self._template % row
+        literals = [
+            _literal(value[:length] if length and isinstance(value, str) else value)
+            for value, length in zip(row, self.lengths, strict=True)
+        ]
+        return f"({','.join(literals)})"
+
+
+def _length(column: Column[Any]) -> int:
+    if isinstance(column.type, String) and not (column.primary_key or column.unique):
+        return column.type.length or 0
+    return 0
+
+
+def _place(kind: TypeEngine[Any]) -> str:
+    """Where a value stands that needs no escaping."""
+    if isinstance(kind, String):
+        return "'%s'"
+    return "%r" if isinstance(kind, Double) else "%d"
 
 
 def _literal(value: object) -> str:

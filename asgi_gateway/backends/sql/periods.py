@@ -2,8 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-from asgi_gateway.backends.sql import schema
-from asgi_gateway.backends.sql.writer import Fields, WriterConnection
+from asgi_gateway.backends.sql.writer import WriterConnection
 
 __all__ = ["OldPeriods", "end_of_period"]
 
@@ -13,7 +12,6 @@ KEPT = timedelta(days=70)
 PAGE = 500
 """Accounts that are looked at in one go."""
 
-ACCOUNTS = Fields.of(schema.accounts)
 SELECT_NEXT = f"SELECT account, reserved FROM gateway_accounts WHERE account > ? ORDER BY account LIMIT {PAGE}"
 DELETE = "DELETE FROM gateway_accounts WHERE account = ? AND reserved = 0"
 
@@ -24,8 +22,9 @@ class OldPeriods:
     def __init__(self) -> None:
         self._last = ""
 
-    def remove(self, db: WriterConnection, now: float) -> None:
-        """Look at the next page, and remove what is old and has nothing reserved."""
+    def remove(self, db: WriterConnection, now: float) -> int:
+        """Look at the next page, remove what is old and has nothing reserved, and return how many that were."""
+        removed = 0
         page = db.rows(SELECT_NEXT, (self._last,))
         self._last = page[-1][0] if len(page) == PAGE else ""
         oldest = (datetime.fromtimestamp(now, UTC) - KEPT).date()
@@ -34,7 +33,8 @@ class OldPeriods:
             if period and not reserved:
                 end = end_of_period(period)
                 if end is not None and end < oldest:
-                    db.execute(DELETE, (name,))
+                    removed += db.execute(DELETE, (name,))
+        return removed
 
 
 def end_of_period(name: str) -> date | None:

@@ -21,7 +21,7 @@ class Transaction:
     """
 
     __slots__ = (
-        *("accounts", "books", "db", "fresh", "known", "lease", "now", "pages"),
+        *("accounts", "books", "db", "extended", "fresh", "known", "lease", "now", "pages"),
         *("released", "slots", "steady", "viewed", "windows"),
     )
 
@@ -35,6 +35,7 @@ class Transaction:
         self.fresh: list[str] = []
         self.known: list[Reservation] = []
         self.accounts: set[str] = set()
+        self.extended: set[str] = set()
         self.viewed: set[str] = set()
         self.windows: dict[str, float] = {}
         self.slots: set[str] = set()
@@ -42,7 +43,7 @@ class Transaction:
 
     def read(self) -> None:
         """Read what was announced."""
-        self.books.read(self.fresh, self.known, self.accounts, self.viewed)
+        self.books.read(self.fresh, self.known, self.accounts, self.viewed, self.extended)
         if self.windows or self.slots or self.released:
             self.pages.read(self.windows, self.slots, self.released)
 

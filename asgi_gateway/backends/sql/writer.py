@@ -7,6 +7,7 @@ there and back, and another wait for the interpreter. Their errors come then.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from sqlalchemy import Column, Table
@@ -28,17 +29,17 @@ class Fields:
         """Of the table."""
         return self.table.name
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Of the columns."""
         return tuple(column.name for column in self.columns)
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """Of the columns that identify a row."""
         return tuple(column.name for column in self.columns if column.primary_key)
 
-    @property
+    @cached_property
     def values(self) -> tuple[str, ...]:
         """Of the other columns."""
         return tuple(column.name for column in self.columns if not column.primary_key)
