@@ -48,7 +48,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def client(fragile_redis: Redis) -> AsyncIterator[RedisClient]:
     """An open client of a Redis that may be stopped."""
-    opened = RedisClient(fragile_redis.url, deadline=0.1)
+    opened = RedisClient(fragile_redis.url, deadline=0.5)
     opened.open()
     yield opened
     await opened.close()

@@ -27,7 +27,7 @@ async def test_a_frozen_server_costs_no_more_than_the_deadline(client: RedisClie
         began = monotonic()
         with pytest.raises(Away, match="TimeoutError"):
             await client.run(lambda redis: redis.get("a"))
-        assert monotonic() - began < 1.0
+        assert monotonic() - began < client.deadline + 1.0
     assert client.breaker.is_open
     with pytest.raises(Away, match="not asked"):
         await client.run(lambda redis: redis.get("a"))

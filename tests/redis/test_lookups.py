@@ -125,6 +125,24 @@ async def test_while_redis_is_away_the_database_is_asked(
     await storage.close()
 
 
+async def test_what_cannot_be_shared_is_found_all_the_same(
+    node: Callable[..., RedisStorage], fragile_redis: Redis
+) -> None:
+    """Redis goes while the database is asked."""
+    storage = node(fragile_redis.url)
+    await storage.open()
+    token = await with_token(storage)
+    find = storage.database.tokens.find
+
+    async def killing(digest: bytes) -> tuple[Token, User] | None:
+        fragile_redis.kill()
+        return await find(digest)
+
+    storage.database.tokens.find = killing  # type: ignore[method-assign]  # a test's own
+    assert await known(storage) == token
+    await storage.close()
+
+
 async def test_what_is_no_record_of_ours_is_not_taken(nodes: list[RedisStorage]) -> None:
     """Nonsense, and a record of another token in its place."""
     first, second = nodes

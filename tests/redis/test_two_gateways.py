@@ -41,6 +41,21 @@ output = 2
 """
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of a database; empty: one in a file."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    pytest.importorskip("psycopg")
+    server = PostgreSQL()
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.stop()
+
+
 @pytest.fixture
 def gateways(tmp_path: Path) -> Iterator[Gateways]:
     """Starts two gateways on one database."""
@@ -88,18 +103,8 @@ def with_guest(folder: Path, served: list[Served]) -> str:
     return key
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_disabled_token_stops_at_once(
-    kind: str, gateways: Gateways, steady_redis: Redis, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_disabled_token_stops_at_once(url: str, gateways: Gateways, steady_redis: Redis, tmp_path: Path) -> None:
     """Only a message can be so fast: the gateways look by themselves each 30 seconds."""
-    url = ""
-    if kind == "postgresql":
-        pytest.importorskip("psycopg")
-        server = PostgreSQL()
-        request.addfinalizer(server.stop)
-        server.start()
-        url = server.url
     served = gateways(url, redis=steady_redis.url, sync=30)
     key = with_guest(tmp_path, served)
     assert seconds_until_refused(tmp_path, served, key) < GENEROUS

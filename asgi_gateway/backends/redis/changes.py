@@ -16,7 +16,7 @@ __all__ = ["Changes"]
 TELLING = 0.5
 """Seconds that a message may take: no request waits for it."""
 
-PULSE = 1.0
+PULSE = 2.0
 """Seconds of silence after which the server is asked whether it is there; as many later it counts as away."""
 
 PAUSE, LONGEST = 0.1, 5.0
