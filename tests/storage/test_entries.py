@@ -217,8 +217,10 @@ async def test_a_user_is_ensured_once_with_its_quota(storage: Storage) -> None:
 
 async def test_what_was_granted_before_a_user_came_stays(storage: Storage) -> None:
     """An account may be known before its user is; the quota is added."""
-    await storage.ledger.grant(Account("user", 1), 50)
+    last = await storage.users.add(User(name="alice"))
+    await storage.ledger.grant(Account("user", last.id + 1), 50)
     user = await storage.ensure_user(User(name="guest"), 700)
+    assert user.id == last.id + 1
     assert (await storage.ledger.balance(Account("user", user.id))).granted == 750
 
 
@@ -230,17 +232,20 @@ async def test_an_unlimited_user_is_ensured_with_an_unlimited_account(storage: S
 
 async def test_the_version_changes_with_every_change(storage: Storage) -> None:
     """Each change of a user, token, channel or option is seen; what changes nothing is not."""
-    user, token = User(name="alice"), Token(name="dev", user_id=1, digest=DIGEST)
+    user = await storage.users.add(User(name="alice"))
+    token = await storage.tokens.add(Token(name="dev", user_id=user.id, digest=DIGEST))
+    channel = await storage.channels.add(CHANNEL)
+    more = replace(token, name="more", digest=b"m" * 32)
     changes: list[Callable[[], Awaitable[object]]] = [
-        lambda: storage.users.add(user),
-        lambda: storage.users.update(replace(user, id=1, group="vip")),
-        lambda: storage.tokens.add(token),
-        lambda: storage.tokens.update(replace(token, id=1, enabled=False)),
-        lambda: storage.tokens.delete(1),
-        lambda: storage.users.delete(1),
-        lambda: storage.channels.add(CHANNEL),
-        lambda: storage.channels.update(replace(CHANNEL, id=1, enabled=True)),
-        lambda: storage.channels.delete(1),
+        lambda: storage.users.add(replace(user, name="bob")),
+        lambda: storage.users.update(replace(user, group="vip")),
+        lambda: storage.tokens.add(more),
+        lambda: storage.tokens.update(replace(token, enabled=False)),
+        lambda: storage.tokens.delete(token.id),
+        lambda: storage.users.delete(user.id),
+        lambda: storage.channels.add(replace(CHANNEL, name="more")),
+        lambda: storage.channels.update(replace(channel, enabled=not channel.enabled)),
+        lambda: storage.channels.delete(channel.id),
         lambda: storage.options.set("a", 1),
         lambda: storage.options.create("b", 1),
         lambda: storage.ensure_user(User(name="guest"), 5),
@@ -252,7 +257,7 @@ async def test_the_version_changes_with_every_change(storage: Storage) -> None:
     assert seen == sorted(set(seen))
     for idle in (
         lambda: storage.options.create("b", 2),
-        lambda: storage.users.delete(99),
+        lambda: storage.users.delete(user.id),
         lambda: storage.ensure_user(User(name="guest"), 5),
         lambda: storage.ledger.grant(Account("user", 1), 5),
     ):
