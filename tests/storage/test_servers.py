@@ -1,7 +1,8 @@
 """What a server adds: odd texts, conflicts, connections that break, clocks that differ, nodes that were cut off."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -17,12 +18,16 @@ from asgi_gateway.backends.sql.leases import Lease, Tenure
 from asgi_gateway.backends.sql.ledger import Change, Reserve
 from asgi_gateway.backends.sql.periods import end_of_period
 from asgi_gateway.backends.sql.writer import Fields, Query, WriterConnection, open_writer
+from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.protocols import NO_BUDGETS, Admission, Hit, Slot
 from asgi_gateway.storage.records import Account, Outcome, Settlement
+from support.databases import MariaDB, PostgreSQL
 from support.ledger_records import TOKEN, USER, Clock, outlive, reservation, settlement
 
 LEASES = Fields.of(schema.leases)
 OPTIONS = Fields.of(schema.options, "name", "value")
+
+DEADLINE = 60.0
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
@@ -32,6 +37,16 @@ def server(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database on a server."""
     url: str = request.getfixturevalue(request.param)
     return url
+
+
+@pytest.fixture(params=[PostgreSQL, MariaDB], ids=["postgresql", "mariadb"])
+def own(request: pytest.FixtureRequest) -> Iterator[MariaDB | PostgreSQL]:
+    """A server of the test's own, to be killed."""
+    pytest.importorskip("psycopg" if request.param is PostgreSQL else "pymysql")
+    started: MariaDB | PostgreSQL = request.param()
+    started.start()
+    yield started
+    started.stop()
 
 
 @pytest.fixture
@@ -196,6 +211,21 @@ def test_a_lock_that_does_not_come_is_an_outage(journal: Journal, server: str) -
     assert verb.result.granted == 1005
 
 
+def test_who_stands_still_in_a_transaction_loses_its_locks(
+    journal: Journal, writer: WriterConnection, server: str
+) -> None:
+    """After a second, here: a process that was stopped is in nobody's way for long."""
+    writer.begin()
+    writer.select(Query("SELECT account FROM gateway_accounts", "account", ["user:1"], lock=True))
+    patient = Journal(open_writer(address_of(server), 30.0), Lease(30.0), corrected=lambda *told: None)
+    assert patient.perform([verb := Change(USER, 5)]) == (1, None)
+    patient.close()
+    assert verb.result.granted == 1005
+    with pytest.raises(Exception, match=r"(?i)idle|lost|gone|clos|terminat|timeout") as caught:
+        writer.commit()
+    assert journal._writer.is_away(caught.value)
+
+
 def test_a_lost_answer_to_a_commit_leaves_nothing_reserved(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller is told that it failed; what was reserved all the same is given back, and a slot is freed."""
     held = reservation(100)
@@ -215,6 +245,32 @@ def test_a_lost_answer_to_a_commit_leaves_nothing_reserved(journal: Journal, mon
     undo = reserve.undo()
     assert journal.perform([undo, verb := Change(USER)]) == (2, None)
     assert (undo.result.charged, verb.result.reserved, verb.result.available) == (0, 0, 1000)
+
+
+async def test_settlements_wait_for_a_server_that_was_killed(own: MariaDB | PostgreSQL) -> None:
+    """And new work is refused meanwhile; so it is, after a while, by one that answers nothing."""
+    storage = SqlStorage(own.url, migrate=True, wait=1.0)
+    await storage.open()
+    await storage.ledger.grant(USER, 1000)
+    held = [reservation(100, accounts=(USER,)) for _ in range(2)]
+    for one in held:
+        await storage.ledger.reserve(one)
+    await asyncio.to_thread(own.kill)
+    settled = storage.ledger.settle(held[0], settlement(60))
+    with pytest.raises(ServiceUnavailable):
+        await storage.ledger.reserve(reservation(100, accounts=(USER,)))
+    assert not settled.done()
+    await asyncio.to_thread(own.start)
+    assert (await asyncio.wait_for(settled, DEADLINE)).charged == 60
+    own.freeze()
+    settled = storage.ledger.settle(held[1], settlement(70))
+    with pytest.raises(ServiceUnavailable):
+        await asyncio.wait_for(storage.ledger.reserve(reservation(100, accounts=(USER,))), DEADLINE)
+    own.thaw()
+    assert (await asyncio.wait_for(settled, DEADLINE)).charged == 70
+    balance = await storage.ledger.balance(USER)
+    assert (balance.spent, balance.reserved) == (130, 0)
+    await storage.close()
 
 
 async def test_limits_are_those_of_the_servers_clock(server: str) -> None:

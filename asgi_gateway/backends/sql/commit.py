@@ -39,6 +39,9 @@ TURNS = 16
 ENOUGH = 128
 """Verbs that are worth a commit, however many more may come."""
 
+MOST = 1000
+"""Verbs of a batch: after an outage there may be many more, and a transaction that long is in everybody's way."""
+
 PATIENCE = 10
 """How many times more verbs are queued in all than new ones are accepted."""
 
@@ -140,7 +143,7 @@ class GroupCommit:
         self._retry = None
         if self._pending and not self._busy and not self._stopped:
             self._busy = True
-            batch, self._pending = self._pending, []
+            batch, self._pending = self._pending[:MOST], self._pending[MOST:]
             self._crowded = len(batch) > CROWD
             self._inbox.put(batch)
 

@@ -33,6 +33,9 @@ ROWS = 64
 REQUEST = 512 * 1024
 """Characters of one request, about; MySQL 5.7 takes 4 MiB unless it is told otherwise."""
 
+IDLE = 30
+"""Seconds after which MySQL gives a silent connection up."""
+
 LOCK_WAIT_TIMEOUT = 1205
 """https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html"""
 
@@ -55,7 +58,7 @@ class MySQLWriter:
         session = Session(limit=self._wait, wait=self._wait)
         raw = connect(self._address, session, autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS)
         try:
-            return MySQLConnection(raw)
+            return MySQLConnection(raw, max(1, round(self._wait)))
         except BaseException:
             raw.close()
             raise
@@ -72,11 +75,11 @@ class MySQLWriter:
 
 
 class MySQLConnection:
-    """A connection to a server, for one thread."""
+    """A connection to a server, for one thread. `idle` is how long it may do nothing in a transaction, in seconds."""
 
     alone = False
 
-    def __init__(self, raw: "pymysql.connections.Connection[Any]") -> None:
+    def __init__(self, raw: "pymysql.connections.Connection[Any]", idle: int) -> None:
         self._raw = raw
         self._cursor = raw.cursor()
         self._queue: list[str] = []
@@ -84,7 +87,12 @@ class MySQLConnection:
         self._begun = False
         self._shapes: dict[Fields, _Shape] = {}
         self._heads: dict[tuple[object, ...], tuple[str, str]] = {}
-        self._cursor.execute("SET SESSION time_zone = '+00:00'")
+        # A process that stands still, or whose host vanished, must not keep its locks from all others. MySQL only knows
+        # how long a connection may do nothing at all; the lease is renewed more often than that.
+        version: str = self.rows("SELECT VERSION()")[0][0]
+        limit = "idle_transaction_timeout" if "mariadb" in version.lower() else "wait_timeout"
+        seconds = idle if limit != "wait_timeout" else max(idle, IDLE)
+        self._cursor.execute(f"SET SESSION time_zone = '+00:00', SESSION {limit} = {seconds}")
 
     def begin(self) -> None:
         """See `WriterConnection.begin`. It is sent with what comes next."""

@@ -52,6 +52,9 @@ class PostgreSQLWriter:
         """See `Writer.connect`."""
         raw = connect(self._address, Session(limit=self._wait, wait=self._wait))
         try:
+            # A process that stands still, or whose host vanished, must not keep its locks from all others.
+            raw.execute(f"SET idle_in_transaction_session_timeout = {round(self._wait * 1000)}")
+            raw.commit()
             return PostgreSQLConnection(raw, self._wait + SLACK)
         except BaseException:
             raw.close()
