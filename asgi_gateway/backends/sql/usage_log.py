@@ -180,8 +180,8 @@ class SqlUsageLog:
 
 def _find(connection: Connection, request_id: str) -> Row[Any] | None:
     newest = select(*charge_columns).where(charges.c.request_id == request_id).order_by(charge_number.desc()).limit(1)
-    key = ledger_key(request_id)  # a further one has "-" behind it, and "." comes next
-    by_key = newest.where(charges.c.ledger_key >= key, charges.c.ledger_key < key + ".")
+    key = ledger_key(request_id)  # further ones have "-" and hexadecimal digits behind it, in whatever order texts are
+    by_key = newest.where(charges.c.ledger_key >= key, charges.c.ledger_key < key + "-g")
     found = connection.execute(by_key).first()
     if found is None:
         found = connection.execute(newest.where(charge_number > greatest(connection) - SCANNED)).first()
