@@ -120,7 +120,8 @@ def _statements(raw: Any, kind: Kind, session: Session) -> list[str]:
             statements = [
                 f"SET SESSION {limit}",
                 f"SET SESSION TRANSACTION ISOLATION LEVEL {isolation}",
-                "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",  # nothing is cut off in silence
+                # Nothing is cut off in silence.
+                "SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')",
             ]
             if session.wait is not None:
                 statements.append(f"SET SESSION innodb_lock_wait_timeout = {max(1, round(session.wait))}")
