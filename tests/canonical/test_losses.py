@@ -72,6 +72,6 @@ def test_kinds_of_tokens_add_up() -> None:
         reasoning=2,
         audio_output=4,
         image_output=8,
-        tool_calls=5,
+        tools=(("web_search", 3), ("mcp", 2)),
     )
     assert (usage.total_input, usage.total_output) == (63, 15)
