@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from asgi_gateway.backends.sql import schema
 from asgi_gateway.backends.sql.address import DatabaseAddress, Kind
-from asgi_gateway.backends.sql.calls import Abandoned, Call, Calls
+from asgi_gateway.backends.sql.calls import Call, Calls
 from asgi_gateway.backends.sql.drivers import Session, connect_options, is_conflict, prepare_session, require
 from asgi_gateway.errors import ServiceUnavailable
 
@@ -142,19 +142,23 @@ class _Pool:
     async def run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         engine = self._engine.execution_options(gateway_writes=writes)
         call = self._calls.call()
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(self._executor, partial(self._attempts, engine, work, call))
         try:
-            async with asyncio.timeout(self._deadline):
-                return await self.call(partial(self._attempts, engine, work, call))
-        except (IntegrityError, Abandoned):
+            await asyncio.wait([done], timeout=self._deadline)
+            if not done.done():
+                call.abandon()
+                raise ServiceUnavailable("The gateway's database does not answer in time.")
+            return done.result()
+        except IntegrityError:
             raise  # the caller knows which name is taken
-        except TimeoutError as error:
-            call.abandon()
-            raise ServiceUnavailable("The gateway's database does not answer in time.") from error
         except DataError:
             # Without its cause, whose text may hold what was to be stored.
             raise ValueError("the database does not take this value") from None
         except (DBAPIError, PoolTimeout) as error:
             raise ServiceUnavailable("The gateway's database cannot be reached.") from error
+        finally:
+            done.cancel()  # what has not begun yet never will
 
     async def close(self) -> None:
         await self.call(self._engine.dispose)
