@@ -54,6 +54,9 @@ class PostgreSQLWriter:
         try:
             # A process that stands still, or whose host vanished, must not keep its locks from all others.
             raw.execute(f"SET idle_in_transaction_session_timeout = {round(self._wait * 1000)}")
+            # Every statement here looks rows up by their keys. One that was planned while its table was small or not yet
+            # counted would go on reading all of it, for plans of prepared statements are kept.
+            raw.execute("SET enable_seqscan = off")
             raw.commit()
             return PostgreSQLConnection(raw, self._wait + SLACK)
         except BaseException:
