@@ -49,11 +49,13 @@ PATIENCE = 10
 class GroupCommit:
     """The queue of one event loop and the thread that works it off, from `start` to `stop`.
 
+    `tells` says whether it is this queue that tells of a database that is away.
     `limit` verbs wait at most; then new work is refused, and only what finishes earlier work is still queued.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, tells: bool = True) -> None:
         self._limit = limit
+        self._tells = tells
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inbox: SimpleQueue[Sequence[Verb] | None] = SimpleQueue()
         self._thread: Thread | None = None
@@ -207,9 +209,9 @@ class GroupCommit:
         for verb in batch[:done] if failure is not None else batch:
             _tell(verb)
         if failure is None:
-            if self._pause:
+            if self._pause and self._tells:
                 LOGGER.warning("the database is back")
-                self._pause = 0.0
+            self._pause = 0.0
             if self._pending:
                 self._gather(asyncio.get_running_loop())
         else:
@@ -224,7 +226,7 @@ class GroupCommit:
         undone = [undoing for verb in failed if (undoing := verb.undo()) is not None] if unsure else []
         self._pending[:0] = [*[verb for verb in rest if verb.patient], *undone]
         _refuse(failed, failure)
-        if not self._pause:
+        if not self._pause and self._tells:
             LOGGER.error("the database is away: %s: %s", type(failure).__name__, failure)
         self._pause = min(LONGEST_PAUSE, 2 * self._pause or FIRST_PAUSE)
         if self._pending and not self._stopped:

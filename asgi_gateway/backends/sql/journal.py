@@ -4,16 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import uniform
+from typing import Literal
 
 from asgi_gateway.backends.sql.books import Books, Corrected
-from asgi_gateway.backends.sql.leases import Lease, Tenure, renew
+from asgi_gateway.backends.sql.leases import Lease, Tenure, renew, renew_slots
 from asgi_gateway.backends.sql.periods import OldPeriods
 from asgi_gateway.backends.sql.transaction import Transaction, Verb
 from asgi_gateway.backends.sql.window_pages import sweep
 from asgi_gateway.backends.sql.writer import MissingRows, Writer, WriterConnection
 from asgi_gateway.errors import GatewayError
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "Writes"]
 
 SWEEP_EVERY = 60.0
 """Seconds between removals of what is over: windows, slots, the accounts of old periods."""
@@ -27,6 +28,8 @@ PAUSE = 0.005
 MAKINGS = 10
 """How often a transaction begins again because rows must be made first that it locks."""
 
+Writes = Literal["all", "ledger", "windows"]
+
 
 class Journal:
     """The writer's connection, made anew after a failure. Used by one thread.
@@ -35,6 +38,7 @@ class Journal:
     `corrected` is told of charges that took the place of others.
     `conflicts` counts transactions that the database undid for the sake of others.
     `unsure` says of the last failure that the batch may have become durable all the same.
+    Of the house it keeps what it `writes`: the ledger's part is the lease and old periods, the windows' what is over.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Journal:
         *,
         wall: Callable[[], float] | None = None,
         corrected: Corrected,
+        writes: Writes = "all",
     ) -> None:
         self._writer = writer
         self._lease = lease
@@ -51,6 +56,7 @@ class Journal:
         self._wall = wall
         self._ahead = 0.0  # the database's clock, of the monotonic one here
         self._corrected = corrected
+        self._ledger, self._windows = writes != "windows", writes != "ledger"
         self._db: WriterConnection | None = None
         self._books: Books | None = None
         self._periods = OldPeriods()
@@ -175,12 +181,15 @@ class Journal:
         if renewed:
             if not db.alone:
                 self._set_clock(db)
-            renew(db, self._lease, now)
+            if self._ledger:
+                renew(db, self._lease, now)
+            if self._windows:
+                renew_slots(db, self._lease, now)
         swept = abs(now - self._swept) >= SWEEP_EVERY
-        if swept:
+        if swept and self._windows:
             sweep(db, now)
-            if self._periods.remove(db, now) and self._books is not None:
-                self._books.forget()
+        if swept and self._ledger and self._periods.remove(db, now) and self._books is not None:
+            self._books.forget()
         return renewed, swept
 
     def _kept_house(self, now: float, *, renewed: bool, swept: bool) -> None:

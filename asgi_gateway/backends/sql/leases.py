@@ -12,7 +12,7 @@ from asgi_gateway.backends.sql import schema
 from asgi_gateway.backends.sql.process import Process, is_dead, this_process
 from asgi_gateway.backends.sql.writer import Fields, WriterConnection
 
-__all__ = ["Lease", "Tenure", "dead_leases", "leave", "remove", "renew"]
+__all__ = ["Lease", "Tenure", "dead_leases", "leave", "remove", "renew", "renew_slots"]
 
 LEASES = Fields.of(schema.leases)
 
@@ -67,10 +67,14 @@ class Tenure:
 
 
 def renew(db: WriterConnection, lease: Lease, now: float) -> None:
-    """Write the lease's row, and keep its slots."""
+    """Write the lease's row."""
     process = lease.process
     row = (lease.id, process.host[:255], process.boot, process.namespace, process.pid, process.started, now)
     db.upsert(LEASES, [row])
+
+
+def renew_slots(db: WriterConnection, lease: Lease, now: float) -> None:
+    """Keep the lease's slots."""
     db.execute(RENEW_SLOTS, (now + lease.seconds, lease.id))
 
 

@@ -185,10 +185,11 @@ class Leave(Verb):
 
 
 class SqlLedger:
-    """`Ledger` on SQL."""
+    """`Ledger` on SQL. `beside` is the queue of what is no money, where that has one of its own."""
 
-    def __init__(self, commit: GroupCommit) -> None:
+    def __init__(self, commit: GroupCommit, beside: GroupCommit | None = None) -> None:
         self._commit = commit
+        self._queues = [commit] if beside is None else [commit, beside]
 
     async def reserve(self, reservation: Reservation, budgets: Mapping[Account, int] = NO_BUDGETS) -> None:
         """See `Ledger.reserve`. A caller who is cancelled meanwhile leaves nothing reserved."""
@@ -237,12 +238,12 @@ class SqlLedger:
 
     async def renew(self) -> None:
         """See `Ledger.renew`."""
-        await self._commit.perform(Renew())
+        await asyncio.gather(*(queue.perform(Renew()) for queue in self._queues))
 
     async def recover(self, lost: Literal["prompt", "all", "none"] = "prompt") -> Sequence[Charge]:
         """See `Ledger.recover`. Closed are also those of processes that provably ended, however young their lease."""
         return cast("Sequence[Charge]", await self._commit.perform(Recover(lost)))
 
     async def drain(self) -> None:
-        """See `Ledger.drain`."""
-        await self._commit.drain()
+        """See `Ledger.drain`. What is no money is waited for, too."""
+        await asyncio.gather(*(queue.drain() for queue in self._queues))

@@ -42,11 +42,15 @@ OK = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 
 
 class PostgreSQLWriter:
-    """`Writer` on PostgreSQL. `wait` is both how long a lock is waited for and a statement may take, in seconds."""
+    """`Writer` on PostgreSQL. `wait` is both how long a lock is waited for and a statement may take, in seconds.
 
-    def __init__(self, address: DatabaseAddress, wait: float) -> None:
+    What is not `durable` may be lost with the last moments before a crash of the server, and is never half there.
+    """
+
+    def __init__(self, address: DatabaseAddress, wait: float, *, durable: bool = True) -> None:
         self._address = address
         self._wait = wait
+        self._durable = durable
 
     def connect(self) -> WriterConnection:
         """See `Writer.connect`."""
@@ -54,9 +58,13 @@ class PostgreSQLWriter:
         try:
             # A process that stands still, or whose host vanished, must not keep its locks from all others.
             raw.execute(f"SET idle_in_transaction_session_timeout = {round(self._wait * 1000)}")
-            # Every statement here looks rows up by their keys. One that was planned while its table was small or not yet
-            # counted would go on reading all of it, for plans of prepared statements are kept.
+            # Every statement here looks rows up by their keys. One that was planned while its table was small would go
+            # on reading all of it, for plans of prepared statements are kept.
             raw.execute("SET enable_seqscan = off")
+            # Rows of slots live for a moment: this kind of scan would visit the dead ones again and again.
+            raw.execute("SET enable_bitmapscan = off")
+            if not self._durable:
+                raw.execute("SET synchronous_commit = off")
             raw.commit()
             return PostgreSQLConnection(raw, self._wait + SLACK)
         except BaseException:

@@ -10,7 +10,7 @@ from asgi_gateway.backends.sql.address import address_of
 from asgi_gateway.backends.sql.cache import SqlCache
 from asgi_gateway.backends.sql.commit import GroupCommit
 from asgi_gateway.backends.sql.database import Database, revision_of
-from asgi_gateway.backends.sql.journal import Journal
+from asgi_gateway.backends.sql.journal import Journal, Writes
 from asgi_gateway.backends.sql.leases import Lease
 from asgi_gateway.backends.sql.ledger import Leave, SqlLedger
 from asgi_gateway.backends.sql.migration import prepare
@@ -20,6 +20,7 @@ from asgi_gateway.backends.sql.sealing import SealedRows
 from asgi_gateway.backends.sql.spool import Spool
 from asgi_gateway.backends.sql.spooled import settle_left_behind
 from asgi_gateway.backends.sql.stores import SqlChannels, SqlOptions, SqlTokens, SqlUsers
+from asgi_gateway.backends.sql.transaction import Barrier
 from asgi_gateway.backends.sql.usage_log import SqlUsageLog
 from asgi_gateway.backends.sql.windows import SqlWindows
 from asgi_gateway.backends.sql.writer import open_writer
@@ -99,6 +100,8 @@ class SqlStorage:
         self._lease_seconds = lease
         self._farewell = farewell
         self._writer = open_writer(address, wait)
+        # A server takes several writers; then limits need not wait for money, nor money for limits.
+        self._window_writer = open_writer(address, wait, durable=False) if address.kind != "sqlite" else None
         self._writer_wall = wall or (time.time if address.kind == "sqlite" else None)
         self._wall = wall = wall or time.time
         self._spool = spool
@@ -117,8 +120,9 @@ class SqlStorage:
         self.prices = SqlPrices(database)
         self.usage_log = self._usage_log = SqlUsageLog(database, self._writer_wall, copies)
         self.cache = SqlCache(database, wall)
-        self.ledger = SqlLedger(self._commit)
-        self.windows = SqlWindows(self._commit) if shared else MemoryWindows(clock)
+        self._window_commit = GroupCommit(queue, tells=False) if self._window_writer is not None else None
+        self.ledger = SqlLedger(self._commit, self._window_commit)
+        self.windows = SqlWindows(self._window_commit or self._commit) if shared else MemoryWindows(clock)
 
     def __repr__(self) -> str:
         return f"SqlStorage({str(self._address)!r}, shared={self._shared})"
@@ -147,8 +151,12 @@ class SqlStorage:
             raise
         lease = Lease(self._lease_seconds)
         spool = Spool(self._spool, str(self._address), lease.id, self._spool_limit) if self._spool else None
-        self._journal = Journal(self._writer, lease, wall=self._writer_wall, corrected=correct)
+        wall, beside = self._writer_wall, self._window_commit
+        writes: Writes = "all" if beside is None else "ledger"
+        self._journal = Journal(self._writer, lease, wall=wall, corrected=correct, writes=writes)
         self._commit.start(self._journal, spool)
+        if beside is not None and self._window_writer is not None:
+            beside.start(Journal(self._window_writer, lease, wall=wall, corrected=correct, writes="windows"))
         self._opened = True
         if self._spool is not None:
             await settle_left_behind(self._spool, str(self._address), self.ledger, self._farewell)
@@ -157,6 +165,8 @@ class SqlStorage:
         """See `Storage.close`."""
         if self._opened:
             self._opened = False
+            if self._window_commit is not None:
+                await self._window_commit.stop(Barrier(), self._farewell if not self._commit.failing else 0.0)
             await self._commit.stop(Leave(), self._farewell)
             await self._usage_log.close()
             await self._database.close()
@@ -165,7 +175,7 @@ class SqlStorage:
     async def ping(self) -> None:
         """See `Storage.ping`."""
         await self._database.read(revision_of)
-        if self._commit.failing:
+        if self._commit.failing or (self._window_commit is not None and self._window_commit.failing):
             raise ServiceUnavailable("The gateway's database cannot be written.")
 
     async def ensure_user(self, user: User, quota: int) -> User:

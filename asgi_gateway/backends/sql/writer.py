@@ -160,8 +160,11 @@ class Writer(Protocol):
         ...
 
 
-def open_writer(address: DatabaseAddress, wait: float) -> Writer:
-    """The writer of a database. `wait` is how long others are waited for, in seconds. Loads that driver alone."""
+def open_writer(address: DatabaseAddress, wait: float, *, durable: bool = True) -> Writer:
+    """The writer of a database. `wait` is how long others are waited for, in seconds. Loads that driver alone.
+
+    What need not be `durable` may be lost in a crash of the server's, where it can do without.
+    """
     match address.kind:
         case "sqlite":
             from asgi_gateway.backends.sql.sqlite import SqliteWriter
@@ -171,7 +174,7 @@ def open_writer(address: DatabaseAddress, wait: float) -> Writer:
         case "postgresql":
             from asgi_gateway.backends.sql.postgresql import PostgreSQLWriter
 
-            return PostgreSQLWriter(address, wait)
+            return PostgreSQLWriter(address, wait, durable=durable)
         case "mysql":
             from asgi_gateway.backends.sql.mysql import MySQLWriter
 
