@@ -113,10 +113,7 @@ def gather(connection: Connection, limit: int, wall: Callable[[], float] | None)
         if young is not None:
             within &= charge_number < young
     last: int = connection.execute(select(func.max(charge_number)).where(within)).scalar_one()
-    sums = {kind: Tallies() for kind in KINDS}
-    for kind in KINDS:
-        tally(connection, sums[kind], kind, within)
-    return Batch(rolled, turn, last, sums, _next(connection, last, settled) is not None)
+    return Batch(rolled, turn, last, _sums(connection, within), _next(connection, last, settled) is not None)
 
 
 def enter(connection: Connection, batch: Batch) -> bool:
@@ -163,6 +160,19 @@ def tally(connection: Connection, tallies: Tallies, kind: SumKey, condition: Col
     query = select(hour, COLUMNS[kind], *SUMS).where(condition).group_by(hour, COLUMNS[kind])
     for start, name, *counts in connection.execute(query):
         tallies.add(int(start), name, [int(count) for count in counts])
+
+
+def _sums(connection: Connection, condition: ColumnElement[bool]) -> Mapping[SumKey, Tallies]:
+    """The charges of a condition by hour and each kind of name; they are looked at once for all kinds."""
+    hour = hour_of(kind_of(connection)).label("hour")
+    names = [COLUMNS[kind] for kind in KINDS]
+    sums = {kind: Tallies() for kind in KINDS}
+    query = select(hour, *names, *SUMS).where(condition).group_by(hour, *names)
+    for start, *row in connection.execute(query):
+        counts = [int(count) for count in row[len(KINDS) :]]
+        for kind, name in zip(KINDS, row, strict=False):
+            sums[kind].add(int(start), name, counts)
+    return sums
 
 
 def hour_of(kind: Kind) -> ColumnElement[int]:
