@@ -246,7 +246,8 @@ def check(shown: Shown, verdict: Verdict, *before: str) -> None:
     match verdict:
         case Refusal():
             refused(call, verdict)
-            outcome, charged, errors = "upstream_failed", 0, [*errors, verdict.code or verdict.type]
+            errors = [*errors, verdict.code or verdict.type]
+            outcome, charged = "empty" if set(errors) == {EMPTY.code} else "upstream_failed", 0
         case Cut():
             assert (call.status, call.whole) == (200, False)
             assert LONG_HALF.startswith(call.body)

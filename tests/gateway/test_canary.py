@@ -202,7 +202,7 @@ async def test_an_interrupted_exchange_shows_no_secret(log: pytest.LogCaptureFix
 def test_what_cannot_work_is_told_without_secrets(wrong: str) -> None:
     """A configuration that is refused shows neither keys nor addresses."""
     options: dict[str, Any] = {
-        "storage": {"storage": f"mysql://user:{HEADER}@{HOST}/db"},
+        "storage": {"storage": f"oracle://user:{HEADER}@{HOST}/db"},
         "channel": {"channels": [{**CHANNELS[0], "provider": "nobody", "base_url": f"ftp://{HOST}"}]},
         "token": {"token": {"key": TOKEN + " with a space", "networks": ["nonsense"]}},
     }[wrong]

@@ -9,6 +9,7 @@ import pytest
 
 from asgi_gateway.errors import (
     CallerLeft,
+    EmptyUpstream,
     Fault,
     GatewayError,
     MalformedUpstream,
@@ -52,7 +53,8 @@ class Wire:
                 await caller.ended()
             assert caller.messages == []
         assert self.transport.open == 0
-        assert self.outcome is Outcome.UPSTREAM_FAILED
+        empty = isinstance(failed.value, EmptyUpstream)
+        assert self.outcome is (Outcome.EMPTY if empty else Outcome.UPSTREAM_FAILED)
         return failed.value
 
     @property

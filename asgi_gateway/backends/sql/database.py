@@ -5,7 +5,6 @@ requests wait for reports, which have their own connections, threads and limit.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,7 +25,6 @@ __all__ = ["Database", "bump", "make_engine", "revision_of"]
 
 T = TypeVar("T")
 
-logger = logging.getLogger("asgi_gateway")
 
 LIMIT = 5.0
 """Seconds that a statement for a request may take."""
@@ -81,7 +79,6 @@ class Database:
         self._look_ups = _Pool(self.address, session, size, "gateway-storage", max(LIMIT, self.wait) + 1.0)
         session = Session(limit=REPORT_LIMIT, wait=self.wait, report=True)
         self._reports = _Pool(self.address, session, REPORTS, "gateway-reports", REPORT_LIMIT + 1.0)
-        logger.info("%r", self)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction. Each of its statements sees one state; where several must agree: `report`."""

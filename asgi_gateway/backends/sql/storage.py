@@ -1,5 +1,6 @@
 """All roles of the storage on SQL: a SQLite file for one machine, or a server for any number of them."""
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable
@@ -40,6 +41,8 @@ from asgi_gateway.storage.records import User
 from asgi_gateway.storage.vault import Vault
 
 __all__ = ["SqlStorage"]
+
+logger = logging.getLogger("asgi_gateway")
 
 
 class SqlStorage:
@@ -99,9 +102,6 @@ class SqlStorage:
         self._migrate = migrate
         self._lease_seconds = lease
         self._farewell = farewell
-        self._writer = open_writer(address, wait)
-        # A server takes several writers; then limits need not wait for money, nor money for limits.
-        self._window_writer = open_writer(address, wait, durable=False) if address.kind != "sqlite" else None
         self._writer_wall = wall or (time.time if address.kind == "sqlite" else None)
         self._wall = wall = wall or time.time
         self._spool = spool
@@ -109,6 +109,9 @@ class SqlStorage:
         self._opened = False
         self._journal: Journal | None = None
         self._database = database = Database(address, wait)
+        self._writer = open_writer(address, wait)
+        # A server takes several writers; then limits need not wait for money, nor money for limits.
+        self._window_writer = open_writer(address, wait, durable=False) if address.kind != "sqlite" else None
         copies = Database(address_of(log_url), wait) if log_url else None
         self._commit = GroupCommit(queue)
         self.users = SqlUsers(database, wall)
@@ -158,6 +161,7 @@ class SqlStorage:
         if beside is not None and self._window_writer is not None:
             beside.start(Journal(self._window_writer, lease, wall=wall, corrected=correct, writes="windows"))
         self._opened = True
+        logger.info("%r", self._database)  # how many connections a process makes
         if self._spool is not None:
             await settle_left_behind(self._spool, str(self._address), self.ledger, self._farewell)
 
