@@ -33,6 +33,7 @@ __all__ = [
     "ChannelStore",
     "ChargeFilter",
     "ChargePage",
+    "Cooldowns",
     "Hit",
     "HourSum",
     "Ledger",
@@ -276,6 +277,21 @@ class Cache(Protocol):
         ...
 
 
+class Cooldowns(Protocol):
+    """What rests for a while under a key, such as a channel that asked for it. Nothing exact may rest on it.
+
+    Shared by the nodes that share a Redis; without one, or while it is away, each process knows its own alone.
+    """
+
+    async def rest(self, key: str, seconds: float) -> None:
+        """Let it rest from now on for so many seconds. A rest that lasts longer stays."""
+        ...
+
+    async def resting(self, keys: Sequence[str]) -> Mapping[str, float]:
+        """Those of the keys that rest now, with the seconds that are left."""
+        ...
+
+
 class Storage(Protocol):
     """All roles of one backend."""
 
@@ -288,6 +304,7 @@ class Storage(Protocol):
     usage_log: UsageLog
     windows: Windows
     cache: Cache
+    cooldowns: Cooldowns
 
     async def open(self) -> None:
         """Connect, bring an embedded database to this version, start what runs in the background."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from asgi_gateway.backends.memory.cache import MemoryCache
+from asgi_gateway.backends.memory.cooldowns import MemoryCooldowns
 from asgi_gateway.backends.memory.ledger import MemoryLedger
 from asgi_gateway.backends.memory.stores import (
     MemoryChannels,
@@ -19,6 +20,7 @@ from asgi_gateway.backends.memory.windows import MemoryWindows
 from asgi_gateway.storage.protocols import (
     Cache,
     ChannelStore,
+    Cooldowns,
     Ledger,
     OptionStore,
     PriceStore,
@@ -53,6 +55,7 @@ class MemoryStorage:
     usage_log: UsageLog
     windows: Windows
     cache: Cache
+    cooldowns: Cooldowns
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class MemoryStorage:
         self.usage_log = log
         self.windows = MemoryWindows(clock)
         self.cache = MemoryCache(clock)
+        self.cooldowns = MemoryCooldowns(clock)
 
     def __repr__(self) -> str:
         return "MemoryStorage()"

@@ -8,11 +8,13 @@ from typing import Any
 from asgi_gateway.backends.redis.cache import RedisCache
 from asgi_gateway.backends.redis.changes import Changes
 from asgi_gateway.backends.redis.client import RedisClient
+from asgi_gateway.backends.redis.cooldowns import RedisCooldowns
 from asgi_gateway.backends.redis.lookups import RedisTokens
 from asgi_gateway.storage.announcements import AnnouncedStorage
 from asgi_gateway.storage.protocols import (
     Cache,
     ChannelStore,
+    Cooldowns,
     Ledger,
     OptionStore,
     PriceStore,
@@ -34,8 +36,8 @@ class RedisStorage:
     """`Storage` on a database that several nodes share, with what they share in Redis.
 
     Exact things (balances, charges, windows) stay in the database. Redis brings the message that something was changed,
-    look-ups of tokens, and the cache. All of them are under a random name that the database gives itself, so several
-    databases may share one Redis; a copy of a database must not share it with its original.
+    look-ups of tokens, the cache, and what rests. All of them are under a random name that the database gives itself,
+    so several databases may share one Redis; a copy of a database must not share it with its original.
 
     `url`: see `RedisClient`; `deadline` in seconds for a look-up. `wall` gives seconds since the epoch.
     """
@@ -49,6 +51,7 @@ class RedisStorage:
     usage_log: UsageLog
     windows: Windows
     cache: Cache
+    cooldowns: Cooldowns
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class RedisStorage:
         self.ledger = database.ledger
         self.usage_log = database.usage_log
         self.windows = database.windows
+        self.cooldowns = RedisCooldowns(self.client, database.cooldowns, lambda: f"{self._prefix}rest:")
         self.cache = RedisCache(self.client, database.cache, wall, lambda: f"{self._prefix}cache:")
 
     def __repr__(self) -> str:

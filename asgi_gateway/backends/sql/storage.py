@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from asgi_gateway.backends.memory.cooldowns import MemoryCooldowns
 from asgi_gateway.backends.memory.windows import MemoryWindows
 from asgi_gateway.backends.sql.address import address_of
 from asgi_gateway.backends.sql.cache import SqlCache
@@ -29,6 +30,7 @@ from asgi_gateway.errors import ServiceUnavailable
 from asgi_gateway.storage.protocols import (
     Cache,
     ChannelStore,
+    Cooldowns,
     Ledger,
     OptionStore,
     PriceStore,
@@ -79,6 +81,7 @@ class SqlStorage:
     usage_log: UsageLog
     windows: Windows
     cache: Cache
+    cooldowns: Cooldowns
 
     def __init__(
         self,
@@ -123,6 +126,7 @@ class SqlStorage:
         self.prices = SqlPrices(database)
         self.usage_log = self._usage_log = SqlUsageLog(database, self._writer_wall, copies)
         self.cache = SqlCache(database, wall)
+        self.cooldowns = MemoryCooldowns(clock)
         self._window_commit = GroupCommit(queue, tells=False) if self._window_writer is not None else None
         self.ledger = SqlLedger(self._commit, self._window_commit)
         self.windows = SqlWindows(self._window_commit or self._commit) if shared else MemoryWindows(clock)
