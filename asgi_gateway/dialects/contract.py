@@ -85,6 +85,8 @@ class RequestOutline(Struct, frozen=True, kw_only=True):
     choices: int = 1
     wants_usage: bool = False
     """The caller asked for the usage inside the stream."""
+    service_tier: str = ""
+    """The class of service that the caller asks for, where it may be a dearer one; see `service_tiers`."""
     framing: str = "sse"
     """How the caller wants a stream: "sse", "json-array" (Google without `alt=sse`), or "eventstream" (Amazon's)."""
 

@@ -154,6 +154,7 @@ class QuotaMiddleware:
             max_output=outline.max_output if outline is not None else None,
             default_output=self.default_output if exchange.operation.has_output else 0,
             choices=outline.choices if outline is not None else 1,
+            service_tier=outline.service_tier if outline is not None else "",
         )
         token, now = caller.token, self.wall()
         accounts, budgets = accounts_of(caller.user, token, catalogue.group(caller.home), self.calendar, now)

@@ -44,10 +44,13 @@ def test_what_it_is() -> None:
 
 
 def test_the_outline_of_ordinary_and_short_requests() -> None:
-    """Model, stream, and the limit."""
+    """Model, stream, the limit, and a class of service."""
     for text in ("Hi", "Hello " * 20):
-        outline = OPENAI_RESPONSES.outline(body_of(input=text, stream=True, max_output_tokens=9))
-        assert outline == RequestOutline(model="m", stream=True, max_output=9, wants_usage=True)
+        body = body_of(input=text, stream=True, max_output_tokens=9, service_tier="priority")
+        outline = OPENAI_RESPONSES.outline(body)
+        assert outline == RequestOutline(
+            model="m", stream=True, max_output=9, wants_usage=True, service_tier="priority"
+        )
     long = OPENAI_RESPONSES.outline(body_of(input=[{"role": "user", "content": "x" * 99}]))
     assert (long.stream, long.max_output) == (False, None)
 

@@ -14,7 +14,7 @@ from asgi_gateway.storage.protocols import NO_BUDGETS
 from asgi_gateway.storage.records import Account, Charge, Group, Outcome, Reservation, Settlement, Usage
 from asgi_gateway.types import Receive, Scope, Send
 from support.asgi import Connection, settled, socket_scope
-from support.exchanges import Inner, answer, begun, channel, chat, make_world
+from support.exchanges import PRICES, Inner, answer, begun, channel, chat, make_world
 from support.till import BODY, PROMPT, RESERVED, served, till
 
 
@@ -78,6 +78,16 @@ async def test_without_a_limit_the_default_output_is_set_aside() -> None:
     at = await till(served())
     await at.ask(path="/v1/embeddings", body=body)
     assert (await at.only()).reservation.amount == -(-len(body) // 3)
+
+
+async def test_a_dearer_class_of_service_that_is_asked_for_is_set_aside() -> None:
+    """A cheaper one is not counted on: the upstream may not grant it."""
+    price = replace(PRICES["m-1"], service_tiers={"priority": Decimal(2), "flex": Decimal("0.5")}, version="")
+    for tier, factor in (("priority", 2), ("flex", 1), ("auto", 1)):
+        body = chat(max_tokens=10, service_tier=tier)
+        at = await till(served(), world=await make_world(channel(), quota=1000, prices={"m-1": price}))
+        await at.ask(body=body)
+        assert (await at.only()).reservation.amount == (-(-len(body) // 3) + 20) * factor
 
 
 async def test_what_is_not_covered_is_refused_before_anything_is_sent() -> None:

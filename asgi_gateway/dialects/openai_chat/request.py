@@ -10,6 +10,7 @@ import msgspec
 
 from asgi_gateway.dialects.contract import RequestOutline
 from asgi_gateway.dialects.openai_wire.fields import LARGEST, NAME_LIMIT, Fields
+from asgi_gateway.dialects.service_tiers import tier_of
 
 __all__ = ["by_members", "outline"]
 
@@ -37,6 +38,7 @@ class _Ordinary(msgspec.Struct):
     max_tokens: _Limit | None = None
     max_completion_tokens: _Limit | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=MOST_CHOICES)] | None = None
+    service_tier: str | None = None
 
 
 _ordinary = msgspec.json.Decoder(_Ordinary)
@@ -58,6 +60,7 @@ def outline(body: bytes) -> RequestOutline:
         max_output=max(ordinary.max_tokens or 0, ordinary.max_completion_tokens or 0) or None,
         choices=ordinary.n or 1,
         wants_usage=stream and options is not None and options.include_usage,
+        service_tier=tier_of(ordinary.service_tier),
     )
 
 
@@ -76,4 +79,5 @@ def by_members(fields: Fields) -> RequestOutline:
         max_output=max((limit for limit in limits if limit is not None), default=None),
         choices=fields.integer("n", 1, MOST_CHOICES) or 1,
         wants_usage=stream and include_usage,
+        service_tier=tier_of(fields.word("service_tier")),
     )

@@ -12,6 +12,7 @@ from asgi_gateway.dialects.openai_responses.reasoning import write_reasoning
 from asgi_gateway.dialects.openai_wire import requests
 from asgi_gateway.dialects.openai_wire.families import family_of
 from asgi_gateway.dialects.openai_wire.fields import LARGEST, NAME_LIMIT, Fields
+from asgi_gateway.dialects.service_tiers import tier_of
 from asgi_gateway.errors import InvalidRequest
 
 __all__ = ["outline", "rewrite"]
@@ -32,6 +33,7 @@ class _Ordinary(msgspec.Struct):
     input: msgspec.Raw
     stream: bool | None = None
     max_output_tokens: Annotated[int, msgspec.Meta(ge=1, le=LARGEST)] | None = None
+    service_tier: str | None = None
 
 
 class _Replaced(msgspec.Struct):
@@ -60,6 +62,7 @@ def outline(body: bytes) -> RequestOutline:
         stream=bool(ordinary.stream),
         max_output=ordinary.max_output_tokens,
         wants_usage=True,
+        service_tier=tier_of(ordinary.service_tier),
     )
 
 
@@ -73,6 +76,7 @@ def _by_members(body: bytes) -> RequestOutline:
         stream=fields.flag("stream"),
         max_output=fields.integer("max_output_tokens", 1),
         wants_usage=True,
+        service_tier=tier_of(fields.word("service_tier")),
     )
 
 

@@ -88,6 +88,14 @@ class Fields:
             raise self._wrong_type(name, "a boolean", kind)
         return memoryview(raw)[0] == ord("t")
 
+    def word(self, name: str) -> str:
+        """A text that the upstream is to judge: empty when the member is missing, null, or no text."""
+        raw = self._given(name)
+        try:
+            return msgspec.json.decode(raw, type=str) if raw is not None else ""
+        except msgspec.MsgspecError:
+            return ""
+
     def integer(self, name: str, least: int, most: int = LARGEST) -> int | None:
         """A whole number within bounds; None when it is absent or null."""
         raw = self._given(name)
