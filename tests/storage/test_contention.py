@@ -33,7 +33,7 @@ async def shared(database: str) -> AsyncIterator[SqlStorage]:
 
 
 @pytest.mark.parametrize(
-    "seconds", [5.0, pytest.param(60.0, marks=[pytest.mark.proof, pytest.mark.timeout(300)])], ids=["short", "long"]
+    "seconds", [10.0, pytest.param(60.0, marks=[pytest.mark.proof, pytest.mark.timeout(300)])], ids=["short", "long"]
 )
 async def test_nobody_overspends_and_nothing_is_lost(shared: SqlStorage, database: str, seconds: float) -> None:
     """500 callers in 4 processes, and a unit for every ten that they ask for.
