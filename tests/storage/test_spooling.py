@@ -14,7 +14,7 @@ import pytest
 from asgi_gateway.backends import SqlStorage
 from asgi_gateway.backends.sql.spool import Spool
 from asgi_gateway.errors import ServiceUnavailable
-from asgi_gateway.storage.records import Outcome
+from asgi_gateway.storage.records import Outcome, Reservation
 from support.ledger_records import TOKEN, USER, Clock, reservation, settlement
 from support.waiting import eventually
 
@@ -72,14 +72,20 @@ async def fund(storage: SqlStorage) -> None:
     await storage.ledger.grant(TOKEN, 1000)
 
 
-async def test_a_settlement_waits_on_disk_until_the_database_is_back(
-    make: MakeSpooling, path: Path, folder: Path
-) -> None:
-    """Then it is settled, and gone from there."""
+async def with_reservation(make: MakeSpooling) -> tuple[SqlStorage, Reservation]:
+    """An open storage, and what is reserved in it."""
     storage = await opened(make)
     await fund(storage)
     reserved = reservation(100)
     await storage.ledger.reserve(reserved)
+    return storage, reserved
+
+
+async def test_a_settlement_waits_on_disk_until_the_database_is_back(
+    make: MakeSpooling, path: Path, folder: Path
+) -> None:
+    """Then it is settled, and gone from there."""
+    storage, reserved = await with_reservation(make)
     with locked(path):
         future = storage.ledger.settle(reserved, settlement(60))
         await eventually(lambda: size(folder) > 0, 10, "settlement on disk")
@@ -95,10 +101,7 @@ async def test_a_settlement_waits_on_disk_until_the_database_is_back(
 
 async def test_a_settlement_outlives_the_process(make: MakeSpooling, path: Path, folder: Path, clock: Clock) -> None:
     """Whoever opens the database next settles it by its usage, and it is not taken for lost."""
-    storage = await opened(make)
-    await fund(storage)
-    reserved = reservation(100)
-    await storage.ledger.reserve(reserved)
+    storage, reserved = await with_reservation(make)
     with locked(path):
         future = storage.ledger.settle(reserved, settlement(60))
         await storage.close()
@@ -120,10 +123,7 @@ async def test_what_was_taken_for_lost_meanwhile_is_settled_by_its_usage(
     make: MakeSpooling, path: Path, folder: Path, clock: Clock
 ) -> None:
     """Another machine, which does not see this disk, may have been faster."""
-    storage = await opened(make)
-    await fund(storage)
-    reserved = reservation(100)
-    await storage.ledger.reserve(reserved)
+    storage, reserved = await with_reservation(make)
     with locked(path):
         storage.ledger.settle(reserved, settlement(60))
         await storage.close()
@@ -209,10 +209,7 @@ async def test_what_a_busy_database_does_not_take_is_left_for_the_next_start(
     make: MakeSpooling, path: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A start is not held up for ever; what was queued then is settled all the same."""
-    storage = await opened(make)
-    await fund(storage)
-    reserved = reservation(100)
-    await storage.ledger.reserve(reserved)
+    storage, reserved = await with_reservation(make)
     with locked(path):
         storage.ledger.settle(reserved, settlement(60))
         await storage.close()
@@ -242,10 +239,7 @@ async def test_a_disk_that_fails_to_forget_does_no_harm(
     make: MakeSpooling, path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What is settled twice is charged once."""
-    storage = await opened(make)
-    await fund(storage)
-    reserved = reservation(100)
-    await storage.ledger.reserve(reserved)
+    storage, reserved = await with_reservation(make)
     with locked(path):
         future = storage.ledger.settle(reserved, settlement(60))
         await eventually(lambda: size(folder) > 0, 10, "settlement on disk")

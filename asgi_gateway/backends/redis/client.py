@@ -86,7 +86,7 @@ class RedisClient:
             else:
                 self.breaker.abandoned()  # too many wait: that says nothing of Redis
             raise Away(type(error).__name__) from error
-        except BaseException:
+        except BaseException:  # cancelled: that says nothing of Redis, and goes on
             self.breaker.abandoned()
             raise
         self.breaker.succeeded()

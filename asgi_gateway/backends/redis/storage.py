@@ -89,7 +89,7 @@ class RedisStorage:
         try:
             self.client.open()
             identity = await self.database.options.create(IDENTITY, token_hex(8))
-        except BaseException:
+        except BaseException:  # cancelled, too: what was opened is closed, and it goes on
             await self.database.close()
             raise
         self._prefix = f"asgi_gateway:{identity}:"

@@ -82,7 +82,7 @@ def connect(address: DatabaseAddress, session: Session, **more: Any) -> Any:
     raw = dialect.import_dbapi().connect(*positional, **{**named, **connect_options(address, session), **more})
     try:
         prepare_session(raw, address.kind, session)
-    except BaseException:
+    except BaseException:  # whatever it is goes on, and leaves no connection behind
         raw.close()
         raise
     return raw

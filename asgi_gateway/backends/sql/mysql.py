@@ -59,7 +59,7 @@ class MySQLWriter:
         raw = connect(self._address, session, autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS)
         try:
             return MySQLConnection(raw, max(1, round(self._wait)))
-        except BaseException:
+        except BaseException:  # whatever it is goes on, and leaves no connection behind
             raw.close()
             raise
 

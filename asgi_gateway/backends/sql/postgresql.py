@@ -67,7 +67,7 @@ class PostgreSQLWriter:
                 raw.execute("SET synchronous_commit = off")
             raw.commit()
             return PostgreSQLConnection(raw, self._wait + SLACK)
-        except BaseException:
+        except BaseException:  # whatever it is goes on, and leaves no connection behind
             raw.close()
             raise
 

@@ -117,7 +117,7 @@ class LeftBehind:
         except BlockingIOError:
             os.close(file)
             return None
-        except BaseException:
+        except BaseException:  # whatever it is goes on, and leaves no file open
             os.close(file)
             raise
         return cls(path, file)
